@@ -1,0 +1,86 @@
+"""The model as the planner sees it: values, nodes and layers of a static-shape ONNX graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from edgesplit.dataflow.region import Region
+from edgesplit.dataflow.table import Port
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A named tensor of known shape; `constant` where it is a weight."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    constant: bool = False
+
+    @property
+    def region(self) -> Region:
+        """The whole of the value."""
+        return Region.full(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One ONNX operator. Absent optional inputs are the empty name; attributes are plain Python."""
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One heavy operator with the light ones grouped under it, in topological order.
+
+    `heavy` is None only where a graph has no heavy operator at all. `macs` are
+    multiply-accumulates of one request, `weight_bytes` the bytes of all its constants.
+    """
+
+    name: str
+    heavy: Node | None
+    nodes: tuple[Node, ...]
+    macs: int
+    weight_bytes: int
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An imported model. `path` is the ONNX file, constants folded and batch norms merged."""
+
+    name: str
+    digest: str
+    path: Path
+    values: Mapping[str, Value]
+    nodes: tuple[Node, ...]
+    layers: tuple[Layer, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+    @cached_property
+    def producer(self) -> Mapping[str, Node]:
+        """The node that makes each value, inputs and constants left out."""
+        return {out: node for node in self.nodes for out in node.outputs if out}
+
+    @cached_property
+    def consumers(self) -> Mapping[str, tuple[Node, ...]]:
+        """The nodes that read each value."""
+        readers: dict[str, list[Node]] = {name: [] for name in self.values}
+        for node in self.nodes:
+            for name in dict.fromkeys(filter(None, node.inputs)):
+                readers[name].append(node)
+        return {name: tuple(nodes) for name, nodes in readers.items()}
+
+    def layer(self, name: str) -> Layer:
+        """Return the layer of this name; KeyError where there is none."""
+        return {layer.name: layer for layer in self.layers}[name]

@@ -1,0 +1,37 @@
+"""What a shard is made of: the planner's order to the shard builder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgesplit.dataflow.region import Region
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A parity row: `sum_i coefficients[i] * block_i` of `value`, cut into `blocks` on `axis`.
+
+    Blocks shorter than the longest are padded with zeros. The sum is built into the weights and
+    the bias of the operator that makes `value` (coded-robust-dnn-iot, section 5.3).
+    """
+
+    value: str
+    axis: int
+    blocks: tuple[tuple[int, int], ...]
+    coefficients: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSpec:
+    """The sub-model of one task.
+
+    `nodes` are names of graph nodes in topological order. The sub-model takes the boxes `inputs`
+    and makes exactly the boxes `outputs`, both by value name, which is also the name of the ONNX
+    input or output. With a `code`, its value's output box is in block coordinates.
+    """
+
+    task: int
+    nodes: tuple[str, ...]
+    inputs: tuple[tuple[str, Region], ...]
+    outputs: tuple[tuple[str, Region], ...]
+    code: Code | None = None

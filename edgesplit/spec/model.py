@@ -1,0 +1,62 @@
+"""What the user wants to run, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How an image becomes the model's input: `(pixel * scale - mean) / std`, per channel.
+
+    `size` is (height, width) in pixels; `channels` the order the model was trained with.
+    """
+
+    size: tuple[int, int] | None = None
+    channels: Literal["RGB", "BGR", "gray"] = "RGB"
+    scale: float = 1.0 / 255.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What the user decided for one layer; None leaves it to the planner.
+
+    `devices` hold the data shards in this order, `parity` is the number of parity devices or
+    their names.
+    """
+
+    layer: str
+    devices: tuple[str, ...] | None = None
+    split: Literal["whole", "output"] | None = None
+    parity: int | tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the model comes from: an ONNX file, or a zoo name with its parameters."""
+
+    path: Path | None = None
+    zoo: str | None = None
+    parameters: tuple[tuple[str, float | int | str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """The model file. `parity` is the number of parity devices per split stage.
+
+    `deadline` is in seconds from admission; `window` is the number of requests that a gateway
+    may have open.
+    """
+
+    source: Source
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    labels: Path | None = None
+    objective: Literal["latency", "throughput"] = "latency"
+    parity: int = 1
+    deadline: float = 10.0
+    window: int = 8
+    pins: tuple[Pin, ...] = ()
