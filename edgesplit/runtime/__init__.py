@@ -1,0 +1,1 @@
+"""What runs on a device: a dataflow interpreter around ONNX Runtime, and its small supervisor."""
