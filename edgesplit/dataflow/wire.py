@@ -114,10 +114,10 @@ class Header:
         """Read a header; None where the bytes are not one of this version."""
         if len(data) != HEADER_BYTES:
             return None
-        magic, version, kind, *fields, dtype = _LAYOUT.unpack(data)
+        magic, version, kind, *numbers, dtype = _LAYOUT.unpack(data)
         if (magic, version) != (_MAGIC, _VERSION) or dtype >= len(_DTYPES) or kind not in _KINDS:
             return None
-        return cls(Kind(kind), *fields, _DTYPES[dtype])
+        return cls(*(Kind(kind), *numbers, _DTYPES[dtype]))
 
 
 _KINDS = frozenset(Kind)

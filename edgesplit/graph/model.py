@@ -14,12 +14,19 @@ from edgesplit.dataflow.table import Port
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A named tensor of known shape; `constant` where it is a weight."""
+    """A named tensor of known shape; `constant` where it is a weight.
+
+    `dtype` is a numpy name, or ONNX Runtime's own where numpy has none. `ints` are the contents
+    of a small integer constant, such as axes or pads. `portable` is False where the value can't
+    travel between devices: it is no tensor, or its shape depends on the data.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     constant: bool = False
+    ints: tuple[int, ...] | None = None
+    portable: bool = True
 
     @property
     def region(self) -> Region:
@@ -29,7 +36,11 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One ONNX operator. Absent optional inputs are the empty name; attributes are plain Python."""
+    """One ONNX operator. Absent optional inputs are the empty name; attributes are plain Python.
+
+    `opaque` marks a node with attributes that are not plain (a tensor, a subgraph): they are left
+    out, and the node runs whole. `captures` are values that its subgraphs read by name.
+    """
 
     name: str
     op: str
@@ -37,6 +48,13 @@ class Node:
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
     domain: str = ""
+    opaque: bool = False
+    captures: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of all values the node depends on, each once."""
+        return tuple(dict.fromkeys(filter(None, (*self.inputs, *self.captures))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +74,10 @@ class Layer:
 
 @dataclass(frozen=True)
 class Graph:
-    """An imported model. `path` is the ONNX file, constants folded and batch norms merged."""
+    """An imported model. `path` is the ONNX file, constants folded and batch norms merged.
+
+    `opset` is the version of the default domain; 0 where it isn't known.
+    """
 
     name: str
     digest: str
@@ -66,6 +87,7 @@ class Graph:
     layers: tuple[Layer, ...]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    opset: int = 0
 
     @cached_property
     def producer(self) -> Mapping[str, Node]:
@@ -77,7 +99,7 @@ class Graph:
         """The nodes that read each value."""
         readers: dict[str, list[Node]] = {name: [] for name in self.values}
         for node in self.nodes:
-            for name in dict.fromkeys(filter(None, node.inputs)):
+            for name in node.reads:
                 readers[name].append(node)
         return {name: tuple(nodes) for name, nodes in readers.items()}
 

@@ -22,7 +22,8 @@ class Program:
     `table` is the digest of the task table, the blob `<table>.json`; shards are the blobs
     `<digest>.onnx`. `bind` is the endpoint to listen on, `peers` all other devices, `gateways`
     the public keys that may open requests. `pace` holds the seconds that each paced task must
-    take with the ends of its messages, by task id; empty at full speed. `predicted` is the compute time of each task in seconds.
+    take with the ends of its messages, by task id; empty at full speed. `predicted` is the
+    compute time of each task in seconds.
     """
 
     cluster: str
