@@ -1,0 +1,65 @@
+"""Import of an ONNX file: checked, folded by ONNX Runtime, measured, cached."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+
+from edgesplit.errors import ModelError
+from edgesplit.graph import store
+from edgesplit.graph.model import Graph
+
+FORMAT = 1
+"""Generation of the cache's contents; another one imports anew."""
+
+
+def import_model(path: Path, cache: Path, name: str | None = None) -> Graph:
+    """Return the graph of a static-shape ONNX file, from the cache where it was imported before.
+
+    Args:
+        path: The ONNX file; external data must lie in its folder.
+        cache: A folder for folded models; made where missing.
+        name: The graph's name; by default the file's stem.
+
+    Raises:
+        ModelError: The file is missing or damaged, its inputs have dynamic shapes or strings, or
+            its external data is missing, too short or outside its folder.
+    """
+    name = name or path.stem
+    digest = store.recall_digest(cache, path)
+    known = store.load_graph(cache, _entry(digest), name) if digest else None
+    return known or _import(path, cache, name)
+
+
+def _entry(digest: str) -> str:
+    """Return the digest of an imported graph: of its file, and of what folds it."""
+    text = f"{digest} {version('onnxruntime')} {FORMAT}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _import(path: Path, cache: Path, name: str) -> Graph:
+    # A second import of a model needs none of this, and onnx takes half a second to load.
+    from edgesplit.graph.building import build_graph  # noqa: PLC0415 - start-up time
+    from edgesplit.graph.reading import read_source  # noqa: PLC0415 - start-up time
+
+    source = read_source(path)
+    digest = _entry(source.digest)
+    try:
+        if store.load_graph(cache, digest, name) is None:
+            store.keep_graph(cache, digest, lambda folder: build_graph(source, folder, digest))
+        store.note_digest(cache, path, source.marks, source.digest)
+    except OSError as error:
+        raise _unusable(cache, path, str(error.strerror)) from error
+    graph = store.load_graph(cache, digest, name)
+    if graph is None:
+        raise _unusable(cache, path, "what was written can't be read back")
+    return graph
+
+
+def _unusable(cache: Path, path: Path, reason: str) -> ModelError:
+    return ModelError(
+        f"can't be imported into the cache {cache}: {reason}",
+        where=str(path),
+        remedy="check that the folder can be written and its disk is not full",
+    )

@@ -1,0 +1,202 @@
+"""Receptive-field arithmetic: from the boxes that are wanted to the boxes that are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgesplit.dataflow.region import Region
+from edgesplit.graph import ops
+from edgesplit.graph.model import Graph, Layer, Node
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An input of a localised node: the box `region` of `value`, in the value's coordinates."""
+
+    value: str
+    region: Region
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """An input of a localised node that is a new one-axis int64 constant (a Reshape's shape)."""
+
+    ints: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Localised:
+    """A node rewritten for a box of its output.
+
+    `inputs` are the new node's inputs in order: a box to slice out of what is available, a
+    literal, or None where an optional input is absent. There may be fewer than before (a Concat
+    drops the inputs it doesn't need). `attributes` replace the node's own, all of them.
+    `produced` says, in the value's coordinates, which box each output array stands for; it holds
+    the box that was wanted and only that part of it is promised to be right. Outputs that are not
+    in it must be left unnamed.
+    """
+
+    attributes: Mapping[str, Any]
+    inputs: tuple[Read | Literal | None, ...]
+    produced: Mapping[str, Region]
+
+
+def needs(graph: Graph, nodes: Sequence[Node], wanted: Mapping[str, Region]) -> dict[str, Region]:
+    """Return the hull of what is needed of every value that the nodes touch for the wanted boxes.
+
+    Args:
+        graph: The model.
+        nodes: Nodes in topological order; what they don't make counts as available.
+        wanted: Boxes of values. Those that none of the nodes makes are passed through.
+
+    Returns:
+        Value name to box: inputs, constants, intermediates and the wanted values themselves.
+        Values that aren't needed are not in it. A wanted value that is also read inside may be
+        needed in a larger box than was wanted.
+    """
+    boxes = dict(wanted)
+    for node in reversed(nodes):
+        out = _wanted_of(node, boxes)
+        if out:
+            for name, region in _reads(graph, node, out):
+                boxes[name] = boxes[name].hull(region) if name in boxes else region
+    return boxes
+
+
+def closure(graph: Graph, wanted: Iterable[str], published: Container[str]) -> tuple[Node, ...]:
+    """Return the nodes, in topological order, that make `wanted` out of what is published.
+
+    Model inputs and constants are always available; a wanted value that is itself published
+    needs no node.
+    """
+    pending = [name for name in wanted if name not in published]
+    found: set[str] = set()
+    while pending:
+        node = graph.producer.get(pending.pop())
+        if node is not None and node.name not in found:
+            found.add(node.name)
+            pending.extend(name for name in node.reads if name not in published)
+    return tuple(node for node in graph.nodes if node.name in found)
+
+
+def useful(nodes: Iterable[Node], boxes: Mapping[str, Region]) -> tuple[Node, ...]:
+    """Return the nodes that make something of the boxes, as `needs` gives them.
+
+    A box may need less than its closure: of a Concat, only the branches that it touches.
+    """
+    return tuple(node for node in nodes if _wanted_of(node, boxes))
+
+
+def localise(
+    graph: Graph, node: Node, want: Mapping[str, Region], have: Mapping[str, Region]
+) -> Localised:
+    """Rewrite one node for the boxes wanted of its outputs.
+
+    Args:
+        graph: The model.
+        node: One of its nodes.
+        want: The box wanted of each output, as `needs` gave it; outputs that are not needed and
+            values of other nodes may be in it or not.
+        have: The box available of each value, constants and model inputs included.
+
+    Raises:
+        ValueError: Nothing of the node is wanted, or an input is not available in the box that is
+            needed.
+    """
+    out = _wanted_of(node, want)
+    if not out:
+        raise ValueError(f"{node.name} makes nothing that is wanted and should be left out")
+    step = ops.step(graph, node, out)
+    for name, region in step.needs(node):
+        if name not in have or not have[name].contains(region):
+            raise ValueError(
+                f"{node.name} needs {name}[{region}], available is {have.get(name, 'nothing')}"
+            )
+    return Localised(step.attributes, tuple(_inputs(node, step)), dict(step.produced))
+
+
+def follows_channels(graph: Graph, node: Node, value: str) -> bool:
+    """Tell whether a block `[a, b)` of axis 1 of the output needs that same block of `value`.
+
+    Found by asking the arithmetic for several blocks, so it holds for any operator that has a
+    rule. Rank and extent of axis 1 must be kept.
+    """
+    source, target = graph.values[value], graph.values[node.outputs[0]]
+    if len(source.shape) < 2 or len(source.shape) != len(target.shape):
+        return False
+    extent = source.shape[1]
+    if target.shape[1] != extent:
+        return False
+    probes = {(0, 1), (extent // 3, extent // 3 + 1), (extent // 2, extent), (extent - 1, extent)}
+    return all(_keeps(graph, node, value, lo, hi) for lo, hi in probes)
+
+
+def channel_tail(graph: Graph, layer: Layer) -> str:
+    """Return the value at which a layer split on axis 1 may end without merging before it.
+
+    Starts at the heavy operator's output and walks the layer's light operators as long as each
+    is the only reader of the one before, keeps blocks of axis 1 apart (see `follows_channels`)
+    and has no other input made within the layer. A model output ends the walk.
+
+    Raises:
+        ValueError: The layer has no heavy operator.
+    """
+    if layer.heavy is None:
+        raise ValueError(f"layer {layer.name} has no heavy operator to split")
+    tail = layer.heavy.outputs[0]
+    while (node := _only_reader(graph, layer, tail)) and follows_channels(graph, node, tail):
+        tail = node.outputs[0]
+    return tail
+
+
+def macs(graph: Graph, node: Node, out: Region) -> int:
+    """Return the multiply-accumulates of a box of the node's first output; 0 for light operators.
+
+    Of an operator with weights but without a formula: its weights once per batch element.
+    """
+    return ops.macs(graph.values, node, out)
+
+
+def constant_bytes(graph: Graph, boxes: Mapping[str, Region]) -> int:
+    """Return the bytes of the boxes that are of constants; `boxes` as `needs` gives them."""
+    constants = ((graph.values[name], box) for name, box in boxes.items())
+    return sum(box.size * np.dtype(v.dtype).itemsize for v, box in constants if v.constant)
+
+
+def _wanted_of(node: Node, boxes: Mapping[str, Region]) -> dict[str, Region]:
+    return {name: boxes[name] for name in node.outputs if name in boxes}
+
+
+def _reads(graph: Graph, node: Node, out: Mapping[str, Region]) -> Iterable[tuple[str, Region]]:
+    return ops.step(graph, node, out).needs(node)
+
+
+def _inputs(node: Node, step: ops.Step) -> Iterable[Read | Literal | None]:
+    for position, name in enumerate(node.inputs):
+        region = step.reads[position]
+        if position in step.literals:
+            yield Literal(step.literals[position])
+        elif not name:
+            yield None
+        elif region is not None:
+            yield Read(name, region)
+
+
+def _keeps(graph: Graph, node: Node, value: str, lo: int, hi: int) -> bool:
+    out = node.outputs[0]
+    step = ops.step(graph, node, {out: graph.values[out].region.with_axis(1, lo, hi)})
+    boxes = [*(box for name, box in step.needs(node) if name == value), step.produced[out]]
+    return all((box.lo[1], box.hi[1]) == (lo, hi) for box in boxes)
+
+
+def _only_reader(graph: Graph, layer: Layer, value: str) -> Node | None:
+    readers = graph.consumers[value]
+    if len(readers) != 1 or any(port.name == value for port in graph.outputs):
+        return None
+    (node,) = readers
+    inside = {out for other in layer.nodes for out in other.outputs} - {value}
+    return node if node in layer.nodes and inside.isdisjoint(node.reads) else None

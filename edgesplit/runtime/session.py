@@ -1,0 +1,92 @@
+"""ONNX Runtime as a small computer wants it: few threads, no spinning, weights mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from edgesplit.dataflow.table import Flow, Task
+from edgesplit.errors import RuntimeFault
+
+_ERROR = 3
+_SAME_AS_REQUESTED = 1
+
+
+def share_allocator() -> None:
+    """Have all sessions of this process that ask for it take memory from one arena."""
+    memory = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    arena = ort.OrtArenaCfg({"arena_extend_strategy": _SAME_AS_REQUESTED})
+    ort.create_and_register_allocator(memory, arena)
+
+
+def open_session(path: Path, threads: int, *, shared: bool = True) -> ort.InferenceSession:
+    """Open a shard.
+
+    Args:
+        path: The ONNX file; its external weights are mapped, not read.
+        threads: Threads within one operator.
+        shared: Whether to use the allocator of `share_allocator`, which must have been called.
+
+    Raises:
+        RuntimeFault: ONNX Runtime can't load it.
+    """
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERROR
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Packed weights are a second copy in anonymous memory; mapped ones can be dropped and reread.
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    if shared:
+        options.add_session_config_entry("session.use_env_allocators", "1")
+    try:
+        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        # ONNX Runtime's errors have no common base below Exception.
+        raise RuntimeFault(
+            f"ONNX Runtime can't load the shard ({_first_line(error)})",
+            where=path.name,
+            remedy="deploy the allocation again",
+        ) from error
+
+
+def warm(session: ort.InferenceSession, task: Task, flows: Mapping[int, Flow]) -> None:
+    """Run a task once on zeros and compare what comes out with what its flows promise.
+
+    Raises:
+        RuntimeFault: The shard doesn't run, or is not the one that the task table means.
+    """
+    feeds = {need.name: np.zeros(need.region.shape, need.dtype) for need in task.inputs}
+    names = output_names(task)
+    try:
+        arrays = dict(zip(names, session.run(names, feeds), strict=True))
+    except Exception as error:
+        raise _mismatch(task, _first_line(error)) from error
+    for output in task.outputs:
+        flow, array = flows[output.flow], arrays[output.name]
+        made = (array[output.source.slices].shape, str(array.dtype))
+        if made != (flow.region.shape, flow.dtype):
+            raise _mismatch(task, f"{output.name} is {made}, not {flow.region.shape, flow.dtype}")
+
+
+def output_names(task: Task) -> list[str]:
+    """Return the arrays that a task's contributions are cut from, each once."""
+    return list(dict.fromkeys(output.name for output in task.outputs))
+
+
+def _mismatch(task: Task, why: str) -> RuntimeFault:
+    return RuntimeFault(
+        f"shard {task.shard} doesn't fit its task ({why})",
+        where=task.name,
+        remedy="build and deploy the allocation again",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

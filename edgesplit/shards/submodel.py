@@ -1,0 +1,272 @@
+"""The sub-model of a shard: nodes rewritten for boxes, weights sliced, nothing written yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from edgesplit.dataflow.region import Region
+from edgesplit.errors import ShardError
+from edgesplit.graph.model import Graph, Node
+from edgesplit.graph.slicing import Literal, Localised, Read, localise, needs
+from edgesplit.plan.shard import Code, ShardSpec
+from edgesplit.shards.parity import parity_constants
+
+Array = NDArray[Any]
+_SLICE_BY_INPUTS = 10
+
+
+def submodel(graph: Graph, spec: ShardSpec) -> ir.Model:
+    """Return the ONNX model of a shard, its large constants still views of the model's file.
+
+    Raises:
+        ShardError: The model's file doesn't hold what the graph says, or a parity row is asked of
+            an operator that has none.
+    """
+    whole = ir.load(graph.path)
+    cut = _Cut(graph, whole, spec)
+    cut.run()
+    body = ir.Graph(
+        inputs=cut.inputs,
+        outputs=cut.outputs,
+        nodes=cut.nodes,
+        initializers=cut.constants,
+        opset_imports=whole.graph.opset_imports,
+        name="shard",
+    )
+    return ir.Model(
+        body,
+        ir_version=whole.ir_version,
+        producer_name="edgesplit",
+        functions=list(whole.functions.values()),
+    )
+
+
+class _Cut:
+    """One pass over the nodes of a shard, in topological order.
+
+    `_have` is the box, in value coordinates, that the local value of each name stands for.
+    """
+
+    def __init__(self, graph: Graph, whole: ir.Model, spec: ShardSpec) -> None:
+        self._graph = graph
+        self._spec = spec
+        self._opset = whole.graph.opset_imports.get("", 0)
+        self._originals = {
+            value.name: node for node in whole.graph for value in node.outputs if value.name
+        }
+        self._initializers = whole.graph.initializers
+        self._wanted = dict(_in_value_coordinates(spec))
+        self._have: dict[str, Region] = {
+            name: value.region for name, value in graph.values.items() if value.constant
+        }
+        self._local: dict[str, ir.Value] = {}
+        self._crops: dict[Read, ir.Value] = {}
+        self._constants: dict[str, ir.Value] = {}
+        self.nodes: list[ir.Node] = []
+        self.inputs: list[ir.Value] = []
+        self.outputs: list[ir.Value] = []
+
+    @property
+    def constants(self) -> list[ir.Value]:
+        """Initialisers in the order of their first use."""
+        return list(self._constants.values())
+
+    def run(self) -> None:
+        by_name = {node.name: node for node in self._graph.nodes}
+        nodes = [by_name[name] for name in self._spec.nodes]
+        boxes = needs(self._graph, nodes, self._wanted)
+        for name, region in self._spec.inputs:
+            self._have[name] = region
+            self._local[name] = self._typed(name, region)
+            self.inputs.append(self._local[name])
+        for node in nodes:
+            self._add(node, localise(self._graph, node, boxes, self._have))
+        for name, region in self._spec.outputs:
+            self.outputs.append(self._output(name, region))
+
+    def _add(self, node: Node, local: Localised) -> None:
+        original = self._original(node)
+        parity = self._parity(node)
+        inputs = [
+            self._constant(f"{node.inputs[position]}(parity)", parity[position])
+            if position in parity
+            else self._input(read)
+            for position, read in enumerate(local.inputs)
+        ]
+        for name, region in local.produced.items():
+            self._have[name] = region
+            self._local[name] = ir.Value(name=self._internal_name(name, region))
+        outputs = [
+            self._local[n] if n in local.produced else ir.Value(name="") for n in node.outputs
+        ]
+        self.nodes.append(
+            ir.Node(
+                node.domain,
+                node.op,
+                inputs,
+                attributes=self._attributes(node, original, local.attributes),
+                outputs=outputs,
+                name=node.name,
+                overload=original.overload,
+            )
+        )
+
+    def _original(self, node: Node) -> ir.Node:
+        for name in filter(None, node.outputs):
+            if name in self._originals:
+                return self._originals[name]
+        raise ShardError(
+            f"node {node.name} isn't in the model's file any more",
+            where=str(self._graph.path),
+            remedy="delete the file, it is a cached copy, and import the model again",
+        )
+
+    def _attributes(
+        self, node: Node, original: ir.Node, plain: Mapping[str, Any]
+    ) -> Iterable[ir.Attr]:
+        if node.opaque:
+            self._rebind(original)
+            return original.attributes.values()
+        return [_attribute(name, value, original) for name, value in sorted(plain.items())]
+
+    def _rebind(self, original: ir.Node) -> None:
+        """Let the subgraphs of an opaque node read the shard's values instead of the model's."""
+        for nested in _nested(original):
+            for position, value in enumerate(nested.inputs):
+                if value is not None and value.graph is original.graph and value.name:
+                    nested.replace_input_with(position, self._captured(value.name))
+
+    def _captured(self, name: str) -> ir.Value:
+        return self._value(Read(name, self._graph.values[name].region))
+
+    def _input(self, read: Read | Literal | None) -> ir.Value | None:
+        if read is None:
+            return None
+        if isinstance(read, Literal):
+            return self._ints(read.ints)
+        return self._value(read)
+
+    def _value(self, read: Read) -> ir.Value:
+        if read.value not in self._local:
+            return self._weights(read)
+        if self._have[read.value] == read.region:
+            return self._local[read.value]
+        if read not in self._crops:
+            name = self._fresh(f"{read.value}[{read.region}]")
+            self._crops[read] = self._crop(read, ir.Value(name=name))
+        return self._crops[read]
+
+    def _weights(self, read: Read) -> ir.Value:
+        if read.region == self._graph.values[read.value].region:
+            return self._initialiser(read.value, self._tensor(read.value))
+        array = self._tensor(read.value).numpy()[read.region.slices]
+        return self._constant(f"{read.value}[{read.region}]", array)
+
+    def _tensor(self, name: str) -> ir.TensorProtocol:
+        value = self._initializers.get(name)
+        node = self._originals.get(name)
+        if value is None and node is not None:
+            value = next(output for output in node.outputs if output.name == name)
+        tensor = ir.convenience.get_const_tensor(value) if value is not None else None
+        if tensor is None:
+            raise ShardError(f"no weights for {name}", where=str(self._graph.path))
+        return tensor
+
+    def _parity(self, node: Node) -> dict[int, Array]:
+        code = self._spec.code
+        if code is None or code.value not in node.outputs:
+            return {}
+        box = dict(self._spec.outputs)[code.value]
+        rows = (box.lo[code.axis], box.hi[code.axis])
+        return parity_constants(node, code, box.rank, rows, self._array)
+
+    def _array(self, name: str) -> Array | None:
+        value = self._graph.values.get(name)
+        return self._tensor(name).numpy() if value is not None and value.constant else None
+
+    def _output(self, name: str, region: Region) -> ir.Value:
+        output = self._typed(name, region)
+        if self._local[name].name != name:
+            self._crop(Read(name, self._wanted[name]), output)
+            return output
+        self._local[name].type, self._local[name].shape = output.type, output.shape
+        return self._local[name]
+
+    def _crop(self, read: Read, output: ir.Value) -> ir.Value:
+        """Add a Slice of a local value; before opset 10 its bounds are attributes."""
+        box = read.region.within(self._have[read.value])
+        bounds = {"starts": box.lo, "ends": box.hi, "axes": tuple(range(box.rank))}
+        inputs: list[ir.Value | None] = [self._local[read.value]]
+        attributes: list[ir.Attr] = []
+        if self._opset >= _SLICE_BY_INPUTS:
+            inputs += [self._ints(ints) for ints in bounds.values()]
+        else:
+            attributes = [ir.AttrInt64s(name, ints) for name, ints in sorted(bounds.items())]
+        name = self._fresh(f"crop {output.name}")
+        self.nodes.append(
+            ir.Node("", "Slice", inputs, attributes=attributes, outputs=[output], name=name)
+        )
+        return output
+
+    def _ints(self, ints: tuple[int, ...]) -> ir.Value:
+        return self._constant(f"ints({','.join(map(str, ints))})", np.array(ints, dtype=np.int64))
+
+    def _constant(self, name: str, array: Array) -> ir.Value:
+        name = self._fresh(name)
+        return self._initialiser(name, ir.Tensor(array, name=name))
+
+    def _initialiser(self, name: str, tensor: ir.TensorProtocol) -> ir.Value:
+        if name not in self._constants:
+            self._constants[name] = ir.Value(
+                name=name,
+                shape=ir.Shape(tensor.shape.numpy()),
+                type=ir.TensorType(tensor.dtype),
+                const_value=tensor,
+            )
+        return self._constants[name]
+
+    def _typed(self, name: str, region: Region) -> ir.Value:
+        dtype = ir.DataType.from_numpy(np.dtype(self._graph.values[name].dtype))
+        return ir.Value(name=name, shape=ir.Shape(region.shape), type=ir.TensorType(dtype))
+
+    def _internal_name(self, name: str, region: Region) -> str:
+        """Return the value's own name, unless a crop of it is an output, which takes that name."""
+        wanted = self._wanted.get(name, region)
+        return name if wanted == region else self._fresh(f"{name}[{region}]")
+
+    def _fresh(self, name: str) -> str:
+        while name in self._graph.values:
+            name += "'"
+        return name
+
+
+def _in_value_coordinates(spec: ShardSpec) -> Iterator[tuple[str, Region]]:
+    """Yield the wanted boxes; a parity row is made like the longest block, of other weights."""
+    for name, box in spec.outputs:
+        yield name, _longest(spec.code, box) if spec.code and spec.code.value == name else box
+
+
+def _longest(code: Code, box: Region) -> Region:
+    start, _ = max(code.blocks, key=lambda block: block[1] - block[0])
+    return box.with_axis(code.axis, start + box.lo[code.axis], start + box.hi[code.axis])
+
+
+def _attribute(name: str, value: object, original: ir.Node) -> ir.Attr:
+    known = original.attributes.get(name)
+    if known is not None:
+        return ir.Attr(name, known.type, value)
+    return ir.convenience.convert_attribute(name, value)  # type: ignore[arg-type]
+
+
+def _nested(node: ir.Node) -> Iterator[ir.Node]:
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield from ir.traversal.RecursiveGraphIterator(attribute.as_graph())
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            for graph in attribute.as_graphs():
+                yield from ir.traversal.RecursiveGraphIterator(graph)
