@@ -1,0 +1,64 @@
+"""`init`, `plan` and `schema`: from nothing to an allocation file."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgesplit.cli.arguments import Json
+
+
+class FileKind(StrEnum):
+    """The files that a person writes."""
+
+    CLUSTER = "cluster"
+    MODEL = "model"
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder to write into.")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+) -> None:
+    """Write a commented cluster file and model file to start from."""
+    from edgesplit.report.planning import show_starter
+    from edgesplit.spec.starter import write_starter
+
+    show_starter(*write_starter(folder, force=force))
+
+
+def plan(
+    cluster: Annotated[Path, typer.Argument(help="Cluster file.", show_default=False)],
+    model: Annotated[Path, typer.Argument(help="Model file.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Allocation file to write.")
+    ] = Path("allocation.yaml"),
+    as_json: Json = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan; write no file.")] = False,
+) -> None:
+    """Decide which device does what, and write it down as a task allocation."""
+    from edgesplit.plan.file import write_allocation
+    from edgesplit.plan.planner import plan_files
+    from edgesplit.report.console import working, write_json
+    from edgesplit.report.planning import plan_result, show_plan
+
+    with working("planning"):
+        planned = plan_files(cluster, model)
+    if not dry_run:
+        write_allocation(planned.allocation, output)
+    if as_json:
+        write_json(plan_result(planned, None if dry_run else output))
+    else:
+        show_plan(planned, None if dry_run else output)
+
+
+def schema(
+    kind: Annotated[FileKind, typer.Argument(help="Which file.", show_default=False)],
+) -> None:
+    """Write the JSON Schema of a file to stdout, for editors."""
+    from edgesplit.report.console import write_json
+    from edgesplit.spec.jsonschema import json_schema
+
+    write_json(json_schema(kind.value))

@@ -1,0 +1,105 @@
+"""`infer` and `bench`: what a deployment is for."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgesplit.cli.arguments import AllocationFile, Json, Seed
+
+if TYPE_CHECKING:
+    from edgesplit.operate.bench import Comparison
+    from edgesplit.operate.load import Pattern
+    from edgesplit.operate.trial import Trial
+
+
+def infer(
+    allocation: AllocationFile,
+    *,
+    source: Annotated[
+        list[str],
+        typer.Option("--input", "-i", help="A .npy or image file; name=file for several inputs."),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Save the outputs as .npz.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Classes to show.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Send one request to a deployment and show the answer."""
+    from edgesplit.operate.gateway import connect
+    from edgesplit.operate.inputs import labels, read_inputs, save_outputs
+    from edgesplit.report.answer import answer_result, show_answer
+    from edgesplit.report.console import write_json
+
+    with connect(allocation) as gateway:
+        answer = gateway.infer(read_inputs(allocation, gateway.table.inputs, source))
+    names = labels(allocation)
+    if output is not None:
+        save_outputs(answer.outputs, output)
+    if as_json:
+        write_json(answer_result(answer, top, names))
+    else:
+        show_answer(answer, top, names)
+
+
+def bench(
+    allocation: AllocationFile,
+    *,
+    requests: Annotated[int, typer.Option("--requests", "-n", min=1, help="How many.")] = 200,
+    rate: Annotated[
+        float | None, typer.Option(help="Requests per second (open loop), whatever comes back.")
+    ] = None,
+    in_flight: Annotated[int, typer.Option(min=1, help="Closed loop: how many at a time.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds.")] = 4,
+    warm_up: Annotated[int, typer.Option(min=0, help="Requests not counted per round.")] = 5,
+    single: Annotated[
+        bool, typer.Option("--single/--no-single", help="Measure one device beside it.")
+    ] = True,
+    save: Annotated[Path | None, typer.Option(help="Save the raw samples as CSV.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure a deployment, and the same model on one device beside it."""
+    from edgesplit.operate.figures import save_samples
+    from edgesplit.operate.load import Pattern
+    from edgesplit.operate.trial import open_trial
+    from edgesplit.report.bench import bench_result, show_bench
+    from edgesplit.report.console import write_json
+
+    trial = open_trial(allocation)
+    pattern = Pattern(rate, in_flight, warm_up, trial.record.deadline)
+    result = _measure(trial, pattern, requests, rounds, single=single, seed=seed)
+    if save is not None:
+        save_samples({run.name: run.samples for run in result.runs}, save)
+    if as_json:
+        write_json(bench_result(result))
+    else:
+        show_bench(result)
+
+
+def _measure(
+    trial: Trial, pattern: Pattern, requests: int, rounds: int, *, single: bool, seed: int
+) -> Comparison:
+    from edgesplit.deploy.keys import gateway_keys
+    from edgesplit.errors import PlanError
+    from edgesplit.operate.baseline import single_device
+    from edgesplit.operate.bench import Contestant, compare
+    from edgesplit.operate.gateway import join
+    from edgesplit.report.console import people
+    from edgesplit.report.progress import LaunchProgress
+
+    work = trial.random_work(seed)
+    with ExitStack() as stack:
+        gateway = stack.enter_context(join(trial.record, gateway_keys().secret))
+        contestants = [Contestant("edgesplit", gateway, work, trial.allocation.prediction)]
+        if single:
+            try:
+                with LaunchProgress() as progress:
+                    contestants.append(stack.enter_context(single_device(trial, work, progress)))
+            except PlanError as error:
+                people().print(f"no single device beside it: {error.what}")
+        return compare(contestants, pattern, requests=requests, rounds=rounds)

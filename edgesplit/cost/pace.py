@@ -1,0 +1,49 @@
+"""Pacing: how long each task must take on a device that imitates a slower board.
+
+Times come from stored costs, never from live measurement, so that a busy host does not change
+what is emulated. A paced device runs one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+
+from edgesplit.dataflow.table import Task, TaskTable
+
+MESSAGE_SECONDS = 30e-6
+"""Processor time of one end of one message on this machine, to be scaled with the pace."""
+
+
+def paces(
+    table: TaskTable, costs: Mapping[str, float], device: str, factor: float
+) -> dict[int, float]:
+    """Return the seconds that each task of a device must take, its messages' ends included.
+
+    Args:
+        table: The task table, shards built.
+        costs: Seconds of each shard on this machine, one thread, by digest.
+        device: The paced device.
+        factor: How many times slower than this machine the device is.
+    """
+    return {
+        task.id: factor
+        * (costs.get(task.shard or "", 0.0) + MESSAGE_SECONDS * _messages(table, task))
+        for task in table.tasks_of(device)
+    }
+
+
+def _messages(table: TaskTable, task: Task) -> int:
+    """Count the messages that a task receives from and sends to other devices."""
+    rows = chain.from_iterable(group.rows for need in task.inputs for group in need.groups)
+    received = [
+        flow
+        for flow in set(chain.from_iterable(rows))
+        if task.device not in table.flows[flow].senders
+    ]
+    sent = sum(
+        receiver != task.device
+        for out in task.outputs
+        for receiver in table.flows[out.flow].receivers
+    )
+    return len(received) + sent

@@ -1,0 +1,56 @@
+"""The same model on one device, deployed beside the cluster for as long as it is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from edgesplit.deploy import deployer
+from edgesplit.deploy.keys import gateway_keys
+from edgesplit.operate.bench import Contestant
+from edgesplit.operate.gateway import join
+from edgesplit.operate.launch import Launched, Progress, launch_prepared, prepare_planned
+from edgesplit.operate.load import Workload
+from edgesplit.operate.trial import Trial
+from edgesplit.plan.allocation import Allocation
+from edgesplit.plan.planner import Planned, plan_single
+
+NAME = "one device"
+
+
+@contextmanager
+def single_device(trial: Trial, work: Workload, progress: Progress) -> Iterator[Contestant]:
+    """Yield the whole model on the best single device, deployed under a name and port of its own.
+
+    Raises:
+        PlanError: The model fits no device that is reached over SSH; locally it runs regardless.
+        EdgesplitError: The deployment failed.
+    """
+    planned = plan_single(trial.graph, _beside(trial.allocation))
+    with TemporaryDirectory(prefix="edgesplit-") as folder:
+        launched = launch_prepared(
+            prepare_planned(planned, "", progress), Path(folder) / "record.json", progress
+        )
+        try:
+            yield from _contestant(planned, launched, work)
+        finally:
+            cluster = planned.allocation.cluster
+            deployer.down(cluster, tuple(launched.record.programs), purge=True)
+
+
+def _contestant(planned: Planned, launched: Launched, work: Workload) -> Iterator[Contestant]:
+    with join(launched.record, gateway_keys().secret) as gateway:
+        yield Contestant(NAME, gateway, work, planned.allocation.prediction)
+
+
+def _beside(allocation: Allocation) -> Allocation:
+    """Return the allocation on devices whose folders and ports don't meet those in use."""
+    cluster = allocation.cluster
+    port = max(device.port for device in cluster.devices) + 1
+    devices = tuple(replace(device, port=port, root=None) for device in cluster.devices)
+    return replace(
+        allocation, cluster=replace(cluster, name=f"{cluster.name}-single", devices=devices)
+    )

@@ -1,0 +1,163 @@
+"""Beats: what devices tell of themselves, and what is known of them from it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from edgesplit.operate.critical import Trace
+
+SILENCE = 1.0
+"""Seconds without a beat after which a device counts as silent: four beats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """How far paced tasks ended past their targets: seconds in all, the worst, and of how many."""
+
+    total: float
+    max: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One beat of a device, as of `at` on our clock; its counters run since its executor began.
+
+    `ready` says that its sessions are warm and its peers handshaken. `open` are requests it knows
+    of, `queue` formed tasks that wait for the compute thread, `running` the name and the age in
+    seconds of the one it works on. `busy` are seconds of computing, `uptime` seconds of life,
+    `rss` and `anon_peak` bytes. `dropped` are frames by reason, `failed` tasks that raised.
+    """
+
+    device: str
+    epoch: int
+    at: float
+    ready: bool
+    open: int
+    queue: int
+    running: tuple[str, float] | None
+    busy: float
+    uptime: float
+    rss: int
+    anon_peak: int
+    computed: int
+    failed: int
+    dropped: Mapping[str, int]
+    slip: Slip
+    traces: tuple[Trace, ...] = ()
+
+
+def parse_beat(device: str, epoch: int, body: bytes, at: float) -> Beat | None:
+    """Read the body of a BEAT; None where it is not one."""
+    try:
+        return _beat(device, epoch, json.loads(body), at)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _beat(device: str, epoch: int, data: dict[str, Any], at: float) -> Beat:
+    running, slip = data["running"], data["slip"]
+    return Beat(
+        device=device,
+        epoch=epoch,
+        at=at,
+        ready=bool(data["ready"]),
+        open=int(data["open"]),
+        queue=int(data["queue"]),
+        running=(str(running["task"]), float(running["age"])) if running else None,
+        busy=float(data["busy"]),
+        uptime=float(data["uptime"]),
+        rss=int(data["rss"]),
+        anon_peak=int(data["anon_peak"]),
+        computed=int(data["computed"]),
+        failed=int(data["failed"]),
+        dropped={str(name): int(number) for name, number in data["dropped"].items()},
+        slip=Slip(slip["mean"] * slip["count"], float(slip["max"]), int(slip["count"])),
+        traces=tuple(Trace(device, *fields) for fields in data["traces"]),
+    )
+
+
+class State(StrEnum):
+    """What is known of a device."""
+
+    READY = "ready"
+    STARTING = "starting"
+    OTHER_EPOCH = "other epoch"
+    SILENT = "silent"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(slots=True)
+class _Contact:
+    connected: bool = False
+    refused: bool = False
+    beat: Beat | None = None
+
+
+class Roster:
+    """The devices of one deployment, as their connections and beats show them."""
+
+    def __init__(self, devices: Iterable[str], epoch: int) -> None:
+        self._epoch = epoch
+        self._contacts = {device: _Contact() for device in devices}
+
+    def shaken(self, device: str) -> None:
+        """A connection came up: what was known is of a process that may be gone."""
+        self._contacts[device] = _Contact(connected=True)
+
+    def parted(self, device: str) -> None:
+        """A connection is gone."""
+        self._contacts[device].connected = False
+
+    def refused(self, device: str) -> None:
+        """A device refused our key."""
+        self._contacts[device].refused = True
+
+    def heard(self, beat: Beat) -> None:
+        """A device told of itself."""
+        self._contacts[beat.device].beat = beat
+
+    def beats(self) -> dict[str, Beat]:
+        """Return the latest beat of every device that has sent one."""
+        return {name: c.beat for name, c in self._contacts.items() if c.beat is not None}
+
+    def states(self, now: float) -> dict[str, State]:
+        """Return the state of every device at `now`."""
+        return {name: self._state(contact, now) for name, contact in self._contacts.items()}
+
+    def silent(self, now: float) -> tuple[str, ...]:
+        """Return the devices that are gone or have not told of themselves for too long."""
+        told = {State.READY, State.STARTING, State.OTHER_EPOCH}
+        return tuple(name for name, state in self.states(now).items() if state not in told)
+
+    def ready_since(self, moment: float) -> frozenset[str]:
+        """Return the devices that said ready, in our epoch, after a moment."""
+        return frozenset(
+            name
+            for name, contact in self._contacts.items()
+            if contact.connected
+            and contact.beat is not None
+            and contact.beat.at > moment
+            and contact.beat.ready
+            and contact.beat.epoch == self._epoch
+        )
+
+    def told_since(self, moment: float) -> frozenset[str]:
+        """Return the devices whose latest beat arrived after a moment."""
+        return frozenset(name for name, beat in self.beats().items() if beat.at > moment)
+
+    def _state(self, contact: _Contact, now: float) -> State:
+        if not contact.connected:
+            return State.REFUSED if contact.refused else State.UNREACHABLE
+        if contact.beat is None:
+            return State.SILENT
+        if now - contact.beat.at > SILENCE:
+            return State.SILENT
+        if contact.beat.epoch != self._epoch:
+            return State.OTHER_EPOCH
+        return State.READY if contact.beat.ready else State.STARTING

@@ -1,0 +1,281 @@
+"""Bench: what a deployment reaches, beside what was predicted and beside another deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+
+from edgesplit.errors import UsageError
+from edgesplit.operate.beats import Beat
+from edgesplit.operate.critical import (
+    Breakdown,
+    Trace,
+    critical_path,
+    index_traces,
+    mean_breakdown,
+)
+from edgesplit.operate.figures import Latency, latency
+from edgesplit.operate.gateway import Gateway
+from edgesplit.operate.load import Counts, Pattern, Sample, Workload, run, tally
+from edgesplit.plan.allocation import DevicePrediction, Prediction
+
+SLIP_LIMIT = 0.05
+"""Share of the computing time that pacing may overrun before a run is void."""
+# Seconds to wait for the beats that carry the last traces.
+_LAST_BEATS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A deployment to measure: a connected gateway, what to send, what the plan promised."""
+
+    name: str
+    gateway: Gateway
+    work: Workload
+    prediction: Prediction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One uninterrupted load: counted samples, and the beats and traces that belong to them.
+
+    `before` holds the last beat of each device before the load.
+    """
+
+    samples: tuple[Sample, ...]
+    before: Mapping[str, Beat]
+    beats: tuple[Beat, ...]
+    traces: tuple[Trace, ...]
+
+    @property
+    def whole_seconds(self) -> float:
+        """From the first send of the warm-up to the last answer."""
+        return max((sample.done for sample in self.samples), default=0.0)
+
+    @property
+    def seconds(self) -> float:
+        """From the first intended send to the last answer."""
+        begin = min((sample.intended for sample in self.samples), default=0.0)
+        return self.whole_seconds - begin
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFigures:
+    """One device in a run.
+
+    `busy` is the share of the time it computed, `queue` the mean and the largest number of formed
+    tasks that waited, at beats. `anon_peak` is in bytes, beside the predicted `memory` where a
+    plan predicted. `slip` is seconds past paced targets, `slip_share` the same in relation to the
+    computing time. `dropped` counts frames since the executor began.
+    """
+
+    device: str
+    busy: float
+    queue: tuple[float, int]
+    anon_peak: int
+    memory: int | None
+    slip: float
+    slip_share: float
+    dropped: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a contestant reached, over all its rounds.
+
+    `breakdown` is the mean over the `explained` requests whose critical path is known in full.
+    `void` says why the run doesn't count; empty where it does.
+    """
+
+    name: str
+    rounds: tuple[Round, ...]
+    counts: Counts
+    latency: Latency
+    throughput: float
+    devices: tuple[DeviceFigures, ...]
+    breakdown: Breakdown | None
+    explained: int
+    prediction: Prediction | None
+    void: str
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """The samples of all rounds."""
+        return tuple(sample for part in self.rounds for sample in part.samples)
+
+    @property
+    def latency_error(self) -> float:
+        """Measured mean latency over the predicted one, minus 1; NaN without a prediction."""
+        return self.latency.mean / self.prediction.latency - 1 if self.prediction else nan
+
+    @property
+    def throughput_error(self) -> float:
+        """Measured throughput over the predicted one, minus 1; NaN without a prediction."""
+        return self.throughput / self.prediction.throughput - 1 if self.prediction else nan
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """How many times better a run is than the baseline: above 1 is better."""
+
+    latency: float
+    throughput: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs measured in alternating rounds, so that drift of the machine hits all of them alike."""
+
+    runs: tuple[Run, ...]
+
+    def gain(self, name: str, over: str) -> Gain:
+        """Return the ratio of means of one run over another; KeyError for an unknown name."""
+        named = {run.name: run for run in self.runs}
+        run, base = named[name], named[over]
+        return Gain(
+            latency=base.latency.mean / run.latency.mean,
+            throughput=run.throughput / base.throughput if base.throughput else nan,
+        )
+
+
+def measure(contestant: Contestant, pattern: Pattern, requests: int) -> Run:
+    """Measure one deployment in one go."""
+    return compare((contestant,), pattern, requests=requests, rounds=1).runs[0]
+
+
+def compare(
+    contestants: Sequence[Contestant],
+    pattern: Pattern,
+    *,
+    requests: int,
+    rounds: int = 4,
+    slip_limit: float = SLIP_LIMIT,
+    on_sample: Callable[[str, Sample], None] | None = None,
+) -> Comparison:
+    """Measure deployments in alternating rounds.
+
+    Args:
+        contestants: What to measure, usually the plan and the same model on one device.
+        pattern: The load of every round; its warm-up precedes each.
+        requests: Counted requests per contestant, over all rounds.
+        rounds: How often to alternate.
+        slip_limit: Share of the computing time that pacing may overrun.
+        on_sample: Called with the contestant's name and every counted sample.
+
+    Raises:
+        UsageError: There are fewer requests than rounds.
+    """
+    if not 1 <= rounds <= requests:
+        raise UsageError(f"{requests} requests can't be spread over {rounds} rounds")
+    kept: dict[str, list[Round]] = {contestant.name: [] for contestant in contestants}
+    for index in range(rounds):
+        share = requests // rounds + (index < requests % rounds)
+        for contestant in contestants:
+            kept[contestant.name].append(_round(contestant, pattern, share, on_sample))
+    runs = (
+        _run(contestant, tuple(kept[contestant.name]), slip_limit) for contestant in contestants
+    )
+    return Comparison(tuple(runs))
+
+
+def _round(
+    contestant: Contestant,
+    pattern: Pattern,
+    requests: int,
+    on_sample: Callable[[str, Sample], None] | None,
+) -> Round:
+    gateway = contestant.gateway
+    gateway.drain_beats()
+    before = gateway.beats()
+    samples = run(
+        gateway,
+        contestant.work,
+        pattern,
+        requests=requests,
+        on_sample=(lambda s: on_sample(contestant.name, s)) if on_sample else None,
+    )
+    # The traces of the last requests come with the next beats.
+    gateway.wait_told(_LAST_BEATS)
+    beats = gateway.drain_beats()
+    counted = {sample.passage.request for sample in samples if sample.passage}
+    traces = (trace for beat in beats for trace in beat.traces if trace.request in counted)
+    return Round(samples, before, beats, tuple(traces))
+
+
+def _run(contestant: Contestant, rounds: tuple[Round, ...], slip_limit: float) -> Run:
+    samples = tuple(sample for part in rounds for sample in part.samples)
+    counts = tally(samples)
+    paths = [path for part in rounds for path in _paths(contestant, part)]
+    seconds = sum(part.seconds for part in rounds)
+    devices = _devices(contestant, rounds)
+    return Run(
+        name=contestant.name,
+        rounds=rounds,
+        counts=counts,
+        latency=latency(samples),
+        throughput=counts.answered / seconds if seconds else 0.0,
+        devices=devices,
+        breakdown=mean_breakdown(paths),
+        explained=len(paths),
+        prediction=contestant.prediction,
+        void=_void(devices, slip_limit),
+    )
+
+
+def _paths(contestant: Contestant, part: Round) -> list[Breakdown]:
+    table, traces = contestant.gateway.table, index_traces(part.traces)
+    passages = [sample.passage for sample in part.samples if sample.passage]
+    paths = (critical_path(table, traces, passage) for passage in passages)
+    return [path for path in paths if path is not None]
+
+
+def _devices(contestant: Contestant, rounds: tuple[Round, ...]) -> tuple[DeviceFigures, ...]:
+    prediction = contestant.prediction
+    predicted = {d.device: d for d in prediction.devices} if prediction else {}
+    return tuple(
+        _figures(device, rounds, predicted.get(device))
+        for device in contestant.gateway.table.devices
+    )
+
+
+def _figures(
+    device: str, rounds: tuple[Round, ...], predicted: DevicePrediction | None
+) -> DeviceFigures:
+    beats = [beat for part in rounds for beat in part.beats if beat.device == device]
+    queues = [beat.queue for beat in beats]
+    slip = sum(_growth(part, device, lambda beat: beat.slip.total) for part in rounds)
+    spent = sum(_growth(part, device, lambda beat: beat.busy) for part in rounds)
+    seconds = sum(part.whole_seconds for part in rounds)
+    return DeviceFigures(
+        device=device,
+        busy=spent / seconds if seconds else 0.0,
+        queue=(sum(queues) / len(queues) if queues else 0.0, max(queues, default=0)),
+        anon_peak=max((beat.anon_peak for beat in beats), default=0),
+        memory=predicted.memory if predicted else None,
+        slip=slip,
+        slip_share=slip / spent if spent else 0.0,
+        dropped=sum(beats[-1].dropped.values()) if beats else 0,
+    )
+
+
+def _growth(part: Round, device: str, counter: Callable[[Beat], float]) -> float:
+    """What a counter grew by in a round; of a restarted executor, what it has counted since."""
+    beats = [beat for beat in part.beats if beat.device == device]
+    if not beats:
+        return 0.0
+    before, after = part.before.get(device), counter(beats[-1])
+    if before is None or beats[-1].uptime < before.uptime:
+        return after
+    return after - counter(before)
+
+
+def _void(devices: tuple[DeviceFigures, ...], slip_limit: float) -> str:
+    late = [device for device in devices if device.slip_share > slip_limit]
+    if not late:
+        return ""
+    worst = max(late, key=lambda device: device.slip_share)
+    return (
+        f"{worst.device} ran {worst.slip_share:.0%} past its pace (limit {slip_limit:.0%}): "
+        "this machine is too busy to emulate the cluster"
+    )

@@ -1,0 +1,190 @@
+"""The exchange: the gateway's side of the protocol, over a transport that somebody else polls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgesplit.dataflow.table import GATEWAY
+from edgesplit.dataflow.wire import Drop, Header, Kind, screen
+from edgesplit.deploy.record import Record
+from edgesplit.errors import RequestError, RequestLost
+from edgesplit.operate.head import Head
+from edgesplit.operate.requests import Answer, Array, Arrays, OpenRequest, Passage, Requests
+from edgesplit.runtime.transport import Arrival, Outgoing
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request on its way to the I/O thread; `deadline` is on the monotonic clock."""
+
+    feeds: Arrays
+    deadline: float
+    future: Future[Answer]
+
+
+class Exchange:
+    """Opens requests, feeds them, assembles their answers, tries again and gives up.
+
+    Args:
+        record: The deployment to talk to.
+        outgoing: Sends to its devices.
+        nonce: Tells this gateway's requests from those of any other, past ones included.
+        attempts: Tries before a deadline.
+        released: Called before a future ends, so that a callback finds the place free again.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        outgoing: Outgoing,
+        *,
+        nonce: int,
+        attempts: int,
+        released: Callable[[], object],
+    ) -> None:
+        self._record = record
+        self._outgoing = outgoing
+        self._nonce = nonce
+        self._released = released
+        self._flows = {flow.id: flow for flow in record.table.flows}
+        self._requests = Requests(record.table, attempts)
+        self._head = Head.of(record)
+        self._futures: dict[int, Future[Answer]] = {}
+
+    def next_due(self) -> float | None:
+        """Return when `advance` has work next; None where nothing is open."""
+        return self._requests.next_due()
+
+    def hello(self) -> Header:
+        """Return the greeting for new connections."""
+        return self._header(Kind.HELLO)
+
+    def take(self, arrival: Arrival) -> Drop | None:
+        """Take a DATA frame; return why it was dropped, if it was."""
+        header = arrival.header
+        if header.epoch != self._record.epoch:
+            return Drop.EPOCH
+        if header.nonce != self._nonce:
+            return Drop.NONCE
+        drop = screen(header, arrival.body.nbytes, arrival.sender, GATEWAY, self._flows)
+        if drop is not None:
+            return drop
+        region = self._flows[header.flow].region
+        data = np.frombuffer(arrival.body, dtype=header.dtype).reshape(region.shape)
+        return self._offer(header, data)
+
+    def _offer(self, header: Header, data: Array) -> Drop | None:
+        found = self._requests.offer(header, data)
+        if isinstance(found, OpenRequest):
+            self._answer(found)
+            return None
+        return found
+
+    def _answer(self, request: OpenRequest) -> None:
+        formed = time.monotonic()
+        outputs = self._head.answer(request.assembly.feeds())
+        now = time.monotonic()
+        passage = Passage(
+            request=request.number,
+            attempt=request.attempt,
+            last_flow=request.last_flow,
+            recovered=request.assembly.recovered,
+            latency=now - request.admitted,
+            head=now - formed,
+        )
+        self._close(request).set_result(Answer(outputs, passage))
+
+    def _lose(self, request: OpenRequest, silent: tuple[str, ...]) -> None:
+        seconds = request.deadline - request.admitted
+        told = f"silent: {', '.join(silent)}" if silent else "every device is alive"
+        failure = RequestLost(
+            f"request {request.number} has no answer after {seconds:.3g} s "
+            f"and {request.attempt + 1} attempts; {told}",
+            where=", ".join(silent),
+            remedy="look at `edgesplit status`; give requests a longer deadline if all is well",
+        )
+        self._close(request).set_exception(failure)
+
+    def _close(self, request: OpenRequest) -> Future[Answer]:
+        """Tell the devices to forget a request, and free its place; return its future."""
+        self._requests.close(request)
+        self._outgoing.forget(self._nonce, request.number)
+        header = self._header(Kind.CLOSE, request)
+        for device in self._record.table.devices:
+            self._outgoing.send(device, header, deadline=request.deadline)
+        self._released()
+        return self._futures.pop(request.number)
+
+    def takes(self, submission: Submission, now: float) -> bool:
+        """Tell whether a submission's turn has come: devices would take it, or it is too late."""
+        return self._requests.room or now >= submission.deadline
+
+    def admit(self, submission: Submission) -> None:
+        """Open a request and send what it needs."""
+        request = self._requests.admit(submission.feeds, time.monotonic(), submission.deadline)
+        self._futures[request.number] = submission.future
+        self._open(request)
+
+    def _open(self, request: OpenRequest) -> None:
+        """Announce an attempt to every device, then feed it."""
+        header = self._header(Kind.OPEN, request)
+        for device in self._record.table.devices:
+            self._outgoing.send(device, header, deadline=request.deadline)
+        for output in self._record.table.source.outputs:
+            box = request.feeds[output.name][output.source.slices]
+            self._feed(request, output.flow, np.ascontiguousarray(box))
+
+    def _feed(self, request: OpenRequest, flow: int, data: Array) -> None:
+        header = self._header(Kind.DATA, request, flow, data)
+        for receiver in self._flows[flow].receivers:
+            if receiver == GATEWAY:
+                self._offer(header, data)
+            else:
+                self._outgoing.send(receiver, header, data, deadline=request.deadline)
+
+    def _header(
+        self,
+        kind: Kind,
+        request: OpenRequest | None = None,
+        flow: int = 0,
+        data: Array | None = None,
+    ) -> Header:
+        return Header(
+            kind,
+            self._record.epoch,
+            self._nonce,
+            request=request.number if request else 0,
+            lowest=self._requests.lowest,
+            attempt=request.attempt if request else 0,
+            flow=flow,
+            length=0 if data is None else data.nbytes,
+            dtype="none" if data is None else str(data.dtype),
+        )
+
+    def advance(self, now: float, silent: Callable[[], tuple[str, ...]]) -> None:
+        """Lose what is past its deadline, and try again what waited too long.
+
+        `silent` names the devices that are not heard, for the message.
+        """
+        due = self._requests.due(now)
+        for request in due.lost:
+            self._lose(request, silent())
+        for request in due.again:
+            self._outgoing.forget(self._nonce, request.number)
+            self._open(request)
+
+    def end(self) -> None:
+        """Fail what is open."""
+        for request in self._requests.drain():
+            self._released()
+            fail_closed(self._futures.pop(request.number))
+
+
+def fail_closed(future: Future[Answer]) -> None:
+    """End a request that the gateway can no longer serve."""
+    future.set_exception(RequestError("the gateway was closed before the answer came"))

@@ -1,0 +1,218 @@
+"""The gateway: what a program holds to ask a deployed cluster for answers."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from edgesplit.dataflow.table import TaskTable
+from edgesplit.deploy.keys import gateway_keys
+from edgesplit.deploy.record import Record, load_record, record_path
+from edgesplit.errors import HostError, UsageError, WindowFull
+from edgesplit.operate.beats import Beat, State
+from edgesplit.operate.critical import Trace
+from edgesplit.operate.exchange import Submission
+from edgesplit.operate.link import Link
+from edgesplit.operate.requests import Answer, Array, Arrays, check_inputs
+from edgesplit.plan.coverage import survives
+
+ATTEMPTS = 2
+"""Tries before a deadline, by default: one more covers a device that came back meanwhile."""
+WAIT = 5.0
+"""Seconds that `connect` gives devices to be ready."""
+
+
+class Gateway:
+    """Requests in, answers out; safe to use from several threads.
+
+    Use it as a context manager, or `close` it: that ends its thread and fails what is open.
+
+    Args:
+        record: The deployment.
+        secret: The operator's CURVE secret key, Z85.
+        attempts: Tries before a deadline.
+    """
+
+    def __init__(self, record: Record, secret: bytes, *, attempts: int = ATTEMPTS) -> None:
+        self.record = record
+        self._places = threading.Semaphore(record.table.window)
+        self._link = Link(
+            record,
+            secret,
+            nonce=secrets.randbits(64),
+            attempts=attempts,
+            released=self._places.release,
+        )
+        self._link.thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def table(self) -> TaskTable:
+        """The dataflow that is deployed."""
+        return self.record.table
+
+    def infer(self, given: Array | Arrays, /, *, deadline: float | None = None) -> Answer:
+        """Return the answer to one request, waiting for a place in the window if need be.
+
+        Args:
+            given: The model's inputs by name, or the array alone where it has one input.
+            deadline: Seconds until the request counts as lost; by default the deployment's.
+
+        Raises:
+            InputMismatch: A name, shape or dtype differs from what the model takes.
+            WindowFull: No place came free before the deadline.
+            RequestLost: No answer came before the deadline, attempts included.
+        """
+        seconds = self._seconds(deadline)
+        return self.submit(given, deadline=seconds, wait=seconds).result()
+
+    def submit(
+        self, given: Array | Arrays, /, *, deadline: float | None = None, wait: float = 0.0
+    ) -> Future[Answer]:
+        """Send one request and return at once; the future fails where `infer` would raise.
+
+        The future's callbacks run in the gateway's I/O thread and must be quick.
+
+        Args:
+            given: As for `infer`; copied, so that the caller may reuse its arrays.
+            deadline: Seconds from now until the request counts as lost.
+            wait: Seconds to wait for a place in the window.
+
+        Raises:
+            InputMismatch: A name, shape or dtype differs from what the model takes.
+            WindowFull: The window is full; nothing was sent.
+            UsageError: The gateway is closed, or the deadline is no time.
+        """
+        due = time.monotonic() + self._seconds(deadline)
+        feeds = check_inputs(self.table.inputs, given)
+        self._take_place(wait)
+        future: Future[Answer] = Future()
+        future.set_running_or_notify_cancel()
+        try:
+            self._link.submit(Submission(feeds, due, future))
+        except UsageError:
+            self._places.release()
+            raise
+        return future
+
+    def beats(self) -> Mapping[str, Beat]:
+        """Return the latest beat of every device that has sent one."""
+        return self._link.look(lambda roster: roster.beats())
+
+    def states(self) -> Mapping[str, State]:
+        """Return the state of every device as of now."""
+        now = time.monotonic()
+        return self._link.look(lambda roster: roster.states(now))
+
+    def drain_beats(self) -> tuple[Beat, ...]:
+        """Return all beats since the last call, traces inside; the oldest of very many are gone."""
+        kept = self._link.beats
+        return tuple(kept.popleft() for _ in range(len(kept)))
+
+    def drain_traces(self) -> tuple[Trace, ...]:
+        """Return the traces of all beats since the last call."""
+        return tuple(trace for beat in self.drain_beats() for trace in beat.traces)
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """Frames that were dropped here, by reason."""
+        return self._link.dropped.copy()
+
+    def wait_ready(self, devices: frozenset[str], timeout: float) -> frozenset[str]:
+        """Wait until each device says ready in a new beat; return those that did not."""
+        begin = time.monotonic()
+        self._link.wait(lambda roster: devices <= roster.ready_since(begin), timeout)
+        return self.unready(devices, begin)
+
+    def unready(self, devices: frozenset[str], since: float) -> frozenset[str]:
+        """Return the devices that have not said ready since a moment of the monotonic clock."""
+        return devices - self._link.look(lambda roster: roster.ready_since(since))
+
+    def wait_told(self, timeout: float) -> None:
+        """Wait until every device that is heard at all has sent a new beat, traces included."""
+        begin = time.monotonic()
+        gone = self._link.look(lambda roster: frozenset(roster.silent(begin)))
+        devices = frozenset(self.table.devices) - gone
+        self._link.wait(lambda roster: devices <= roster.told_since(begin), timeout)
+
+    def close(self) -> None:
+        """Fail what is open, and end the thread; closing twice is harmless."""
+        self._link.stop()
+        if threading.current_thread() is not self._link.thread:
+            self._link.thread.join()
+
+    def _seconds(self, deadline: float | None) -> float:
+        seconds = self.record.deadline if deadline is None else deadline
+        if not (math.isfinite(seconds) and seconds > 0):
+            raise UsageError(
+                f"a deadline of {seconds} s is no time", remedy="give a positive number of seconds"
+            )
+        return seconds
+
+    def _take_place(self, wait: float) -> None:
+        if self._places.acquire(blocking=wait > 0, timeout=wait if wait > 0 else None):
+            return
+        raise WindowFull(
+            f"all {self.table.window} places of the window are taken; nothing was sent",
+            remedy="wait for answers, or plan with a larger window",
+        )
+
+
+def connect(allocation: str | Path, *, wait: float = WAIT, attempts: int = ATTEMPTS) -> Gateway:
+    """Connect to the deployment of an allocation file, with the operator's own key.
+
+    Goes on without devices that are not ready after `wait` seconds if the rest still forms
+    answers.
+
+    Raises:
+        DeployError: The allocation is not deployed.
+        HostError: Devices that are needed are not ready.
+    """
+    record = load_record(record_path(Path(allocation)))
+    return join(record, gateway_keys().secret, wait=wait, attempts=attempts)
+
+
+def join(record: Record, secret: bytes, *, wait: float = WAIT, attempts: int = ATTEMPTS) -> Gateway:
+    """Connect as `connect` does, from a record and a key at hand.
+
+    Raises:
+        HostError: Devices that are needed are not ready.
+    """
+    gateway = Gateway(record, secret, attempts=attempts)
+    try:
+        _await_devices(gateway, wait)
+    except BaseException:
+        gateway.close()
+        raise
+    return gateway
+
+
+def _await_devices(gateway: Gateway, wait: float) -> None:
+    missing = gateway.wait_ready(frozenset(gateway.table.devices), wait)
+    if not missing or survives(gateway.table, missing):
+        return
+    states = gateway.states()
+    told = ", ".join(f"{name} is {states[name]}" for name in sorted(missing))
+    raise HostError(
+        f"the cluster can't answer: {told} after {wait:g} s",
+        where=", ".join(sorted(missing)),
+        remedy="look at `edgesplit status`, then `edgesplit deploy` again or wait longer",
+    )

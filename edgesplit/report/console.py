@@ -1,0 +1,46 @@
+"""Where reports go: tables and progress to stderr for people, JSON to stdout for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from edgesplit.dataflow.region import Region
+
+
+def people() -> Console:
+    """Return the console that people read: stderr."""
+    return Console(stderr=True, highlight=False)
+
+
+def write_json(result: object) -> None:
+    """Write a result object to stdout as JSON, one document."""
+    sys.stdout.write(json.dumps(plain(result), indent=2) + "\n")
+
+
+def plain(thing: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    """Return dataclasses, paths and regions as what JSON knows."""
+    if is_dataclass(thing) and not isinstance(thing, type) and not isinstance(thing, Region):
+        return {field.name: plain(getattr(thing, field.name)) for field in fields(thing)}
+    if isinstance(thing, Mapping):
+        return {str(key): plain(value) for key, value in thing.items()}
+    if isinstance(thing, list | tuple | set | frozenset):
+        return [plain(part) for part in thing]
+    if isinstance(thing, Path | Region):
+        return str(thing)
+    return thing
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show a spinner on stderr while a step runs, where stderr is a terminal."""
+    console = people()
+    with console.status(what) if console.is_terminal else nullcontext():
+        yield

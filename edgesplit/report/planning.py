@@ -1,0 +1,108 @@
+"""How a plan reads: what each device does, what that is expected to give, what it survives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from edgesplit.plan.allocation import Allocation, DevicePrediction, Prediction, Stage
+from edgesplit.plan.coverage import why_not
+from edgesplit.plan.planner import Planned
+from edgesplit.report.console import people, plain
+from edgesplit.spec.units import format_bytes, format_seconds
+
+
+def show_starter(cluster: Path, model: Path) -> None:
+    """Tell which starter files were written and what to do with them."""
+    console = people()
+    console.print(f"wrote [bold]{cluster}[/] and [bold]{model}[/]; both are commented")
+    console.print(f"next: edgesplit plan {cluster} {model} -o allocation.yaml")
+
+
+def plan_result(planned: Planned, path: Path | None) -> dict[str, Any]:
+    """Return a plan as machines read it: stages, predictions, and why a loss isn't survived."""
+    allocation = planned.allocation
+    return {
+        "file": plain(path),
+        "stages": plain(allocation.stages),
+        "prediction": plain(allocation.prediction),
+        "not_survived": _not_survived(planned),
+    }
+
+
+def show_plan(planned: Planned, path: Path | None) -> None:
+    """Print the allocation as a table, with its predictions."""
+    console = people()
+    allocation, prediction = planned.allocation, _prediction(planned.allocation)
+    table = Table(title=f"{planned.graph.name} over {len(prediction.devices)} devices")
+    table.add_column("device")
+    table.add_column("tasks")
+    for heading in ("memory", "weights", "budget", "compute", "transfer"):
+        table.add_column(heading, justify="right")
+    for device in prediction.devices:
+        table.add_row(*_row(device, allocation))
+    console.print(table)
+    for line in _summary(planned, prediction):
+        console.print(line)
+    if path is not None:
+        console.print(
+            f"wrote [bold]{escape(str(path))}[/]; next: edgesplit deploy {escape(str(path))}"
+        )
+
+
+def _prediction(allocation: Allocation) -> Prediction:
+    if allocation.prediction is None:
+        raise ValueError("an allocation is shown after its prediction was made")
+    return allocation.prediction
+
+
+def _row(device: DevicePrediction, allocation: Allocation) -> tuple[str, ...]:
+    stages = [stage for stage in allocation.stages if device.device in stage.devices]
+    return (
+        device.device,
+        ", ".join(_duty(stage, device.device) for stage in stages),
+        format_bytes(device.memory),
+        format_bytes(device.weights),
+        format_bytes(allocation.cluster.device(device.device).memory),
+        format_seconds(device.compute),
+        format_seconds(device.transfer),
+    )
+
+
+def _duty(stage: Stage, device: str) -> str:
+    """What a device does for a stage, in the layers' own names."""
+    layers = stage.layers[0]
+    if len(stage.layers) > 1:
+        layers += f"..{stage.layers[-1]}"
+    if stage.split == "whole":
+        return layers
+    if device in stage.parity:
+        return f"{layers} parity {stage.parity.index(device) + 1}/{len(stage.parity)}"
+    share = next(share for share in stage.shares if share.device == device)
+    return f"{layers}\\[{share.lo}:{share.hi}]"
+
+
+def _summary(planned: Planned, prediction: Prediction) -> list[str]:
+    survived = ", ".join(prediction.survives) or "none"
+    lines = [
+        f"predicted latency: [bold]{format_seconds(prediction.latency)}[/]",
+        f"predicted throughput: [bold]{prediction.throughput:.3g} requests/s[/]",
+        f"loses no request when one of these dies: [bold]{survived}[/]",
+    ]
+    exposed = _not_survived(planned)
+    if exposed:
+        lines.append(f"not covered: {', '.join(exposed)}")
+    used = {device.device for device in prediction.devices}
+    idle = [d.name for d in planned.allocation.cluster.devices if d.name not in used]
+    if idle:
+        lines.append(f"idle, since using them would not help: {', '.join(idle)}")
+    return lines
+
+
+def _not_survived(planned: Planned) -> dict[str, str]:
+    table = planned.lowered.table
+    reasons = {device: why_not(table, device) for device in table.devices}
+    return {device: reason for device, reason in reasons.items() if reason}

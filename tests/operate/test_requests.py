@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgesplit.dataflow.region import Region
+from edgesplit.dataflow.table import (
+    GATEWAY,
+    Flow,
+    Group,
+    Input,
+    Output,
+    Placement,
+    Port,
+    Task,
+    TaskTable,
+)
+from edgesplit.dataflow.wire import Drop, Header, Kind
+from edgesplit.operate.requests import REACH, OpenRequest, Requests
+
+_BOX = Region.full((1, 2))
+
+
+def table(window: int = 3) -> TaskTable:
+    """A single device that sends back what it is given."""
+    port = Port("x", (1, 2), "float32")
+    group = Group(((1,),), (Placement(_BOX, _BOX),))
+    flows = (
+        Flow(0, "x", _BOX, "float32", (GATEWAY,), ("only",)),
+        Flow(1, "y", _BOX, "float32", ("only",), (GATEWAY,)),
+    )
+    tasks = (
+        Task(0, "request", "request", GATEWAY, (), (Output("x", 0, _BOX),)),
+        Task(1, "sink", "sink", GATEWAY, (Input("y", "y", _BOX, "float32", (group,)),), ()),
+    )
+    return TaskTable(flows, tasks, (port,), (Port("y", (1, 2), "float32"),), window=window)
+
+
+def contribution(number: int, attempt: int) -> tuple[Header, np.ndarray]:
+    data = np.array([[number, attempt]], np.float32)
+    return Header(Kind.DATA, 1, 1, request=number, attempt=attempt, flow=1), data
+
+
+steps = st.one_of(
+    st.tuples(st.just("admit"), st.floats(0.1, 10)),
+    st.tuples(st.just("wait"), st.floats(0, 3)),
+    st.tuples(st.just("data"), st.tuples(st.integers(0, 12), st.integers(0, 4))),
+)
+
+
+@given(st.integers(1, 4), st.lists(steps, max_size=60))
+def test_every_request_ends_once_by_its_own_attempt_or_its_deadline(
+    attempts: int, script: list[tuple[str, object]]
+) -> None:
+    requests, now = Requests(table(), attempts), 0.0
+    ended: list[int] = []
+    admitted: dict[int, OpenRequest] = {}
+    for step, value in script:
+        if step == "admit" and requests.room:
+            assert isinstance(value, float)
+            request = requests.admit({}, now, now + value)
+            assert request.number == len(admitted) < requests.lowest + REACH * 3
+            admitted[request.number] = request
+        elif step == "wait":
+            assert isinstance(value, float)
+            now += value
+            due = requests.due(now)
+            ended += [request.number for request in due.lost]
+            assert all(request.deadline <= now for request in due.lost)
+            assert all(0 < r.attempt < attempts and now < r.deadline for r in due.again)
+        elif step == "data":
+            assert isinstance(value, tuple)
+            number, attempt = value
+            found = requests.offer(*contribution(number, attempt))
+            if number not in admitted or number in ended:
+                assert found is Drop.CLOSED
+            elif attempt != admitted[number].attempt:
+                assert found is Drop.LATE
+            else:
+                assert found is admitted[number]
+                assert found.assembly.feeds()["y"].tolist() == [[number, attempt]]
+                requests.close(found)
+                ended.append(number)
+        still = [number for number in admitted if number not in ended]
+        assert requests.lowest == min(still, default=len(admitted))
+        assert len(requests) == len(still)
+    assert len(ended) == len(set(ended))
+
+
+@given(st.integers(1, 5), st.floats(0.01, 1e4), st.floats(0, 1e6))
+def test_each_attempt_gets_an_equal_share_of_the_time(
+    attempts: int, seconds: float, start: float
+) -> None:
+    requests = Requests(table(), attempts)
+    request = requests.admit({}, start, start + seconds)
+    moments = []
+    while (due := requests.next_due()) is not None:
+        moments.append(due)
+        requests.due(due)
+    assert request.attempt == attempts - 1
+    shares = [start + seconds * (index + 1) / attempts for index in range(attempts)]
+    np.testing.assert_allclose(moments, shares, rtol=1e-9)
