@@ -19,6 +19,8 @@ from edgesplit.dataflow.table import Flow, Group, Task
 
 Array = NDArray[Any]
 
+_PLACED = np.empty(0)
+
 
 class Outcome(Enum):
     """What became of an offered contribution."""
@@ -123,15 +125,15 @@ class _Rows:
         if row < self._group.k:
             self._put(row, data)
         # Without parity nobody decodes: only the row's number is of use once it is placed.
-        self._rows[row] = data if self._group.parity else self._target[:0]
+        self._rows[row] = data if self._group.parity else _PLACED
         if len(self._rows) >= self._group.k:
             self._finish()
 
     def _finish(self) -> None:
-        plan = decoder(self._group.parity, self._group.k, frozenset(self._rows))
-        if plan is None:
-            return
-        if plan.lost:
+        if any(row not in self._rows for row in range(self._group.k)):
+            plan = decoder(self._group.parity, self._group.k, frozenset(self._rows))
+            if plan is None:
+                return
             self.decoded = True
             for row, data in decode(plan, self._rows, self._longest).items():
                 self._put(row, data)

@@ -22,7 +22,8 @@ class Record:
     """A deployed allocation.
 
     `epoch` counts the deployments of this cluster id. `allocation` is the SHA-256 of the
-    allocation file that was deployed, `programs` the digest of each device's program. `head` is
+    allocation file that was deployed, `programs` the digest of each device's release (its
+    manifest covers the program, the code that runs it and the blobs). `head` is
     the ONNX model that the gateway runs behind a coded last layer, None where there is none.
     `deadline` is in seconds.
     """

@@ -6,8 +6,6 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
-import numpy as np
-
 from edgesplit.graph import ops
 from edgesplit.graph.model import Layer, Node, Value
 
@@ -21,7 +19,7 @@ def arrange(nodes: Sequence[Node], values: Mapping[str, Value]) -> tuple[Node, .
     So each follows the heavy operator that feeds it. Ties are broken by the order given.
     """
     waiting, readers = _dependencies(nodes)
-    ready = [(_rank(nodes[i], values), i) for i, count in enumerate(waiting) if count == 0]
+    ready = [(is_heavy(nodes[i], values), i) for i, count in enumerate(waiting) if count == 0]
     heapq.heapify(ready)
     order = []
     while ready:
@@ -30,7 +28,7 @@ def arrange(nodes: Sequence[Node], values: Mapping[str, Value]) -> tuple[Node, .
         for j in readers[i]:
             waiting[j] -= 1
             if waiting[j] == 0:
-                heapq.heappush(ready, (_rank(nodes[j], values), j))
+                heapq.heappush(ready, (is_heavy(nodes[j], values), j))
     return tuple(order)
 
 
@@ -41,10 +39,8 @@ def group_layers(nodes: Sequence[Node], values: Mapping[str, Value]) -> tuple[La
     heavy one belong to the first layer. No value that can't travel crosses from layer to layer:
     what lies between its maker and its last reader stays together.
     """
-    layers: list[list[Node]] = []
-    for start, stop in _bounds(nodes, values):
-        layers.append(list(nodes[start:stop]))
-    return tuple(_layer(group, values) for group in layers)
+    bounds = _bounds(nodes, values)
+    return tuple(_layer(nodes[start:stop], values) for start, stop in bounds)
 
 
 def is_heavy(node: Node, values: Mapping[str, Value]) -> bool:
@@ -52,10 +48,6 @@ def is_heavy(node: Node, values: Mapping[str, Value]) -> bool:
     if node.op in ops.HEAVY or node.captures:
         return True
     return not ops.known(node) and _weight_bytes([node], values) >= LARGE_CONSTANTS
-
-
-def _rank(node: Node, values: Mapping[str, Value]) -> bool:
-    return is_heavy(node, values)
 
 
 def _dependencies(nodes: Sequence[Node]) -> tuple[list[int], list[list[int]]]:
@@ -109,4 +101,4 @@ def _macs(node: Node, values: Mapping[str, Value]) -> int:
 def _weight_bytes(nodes: Iterable[Node], values: Mapping[str, Value]) -> int:
     names = dict.fromkeys(chain.from_iterable(node.reads for node in nodes))
     constants = (values[name] for name in names if values[name].constant)
-    return sum(v.region.size * np.dtype(v.dtype).itemsize for v in constants)
+    return sum(v.region.size * v.itemsize for v in constants)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from edgesplit.dataflow.region import Region
 from edgesplit.dataflow.table import Port
@@ -32,6 +35,15 @@ class Value:
     def region(self) -> Region:
         """The whole of the value."""
         return Region.full(self.shape)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element; of what numpy doesn't know, after the bits in its name."""
+        try:
+            return np.dtype(self.dtype).itemsize
+        except TypeError:
+            bits = re.search(r"\d+", self.dtype)
+            return max(1, int(bits[0]) // 8) if bits else 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,6 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from edgesplit.dataflow.region import Region
 from edgesplit.graph import ops
 from edgesplit.graph.model import Graph, Layer, Node
@@ -156,7 +154,7 @@ def channel_tail(graph: Graph, layer: Layer) -> str:
 def macs(graph: Graph, node: Node, out: Region) -> int:
     """Return the multiply-accumulates of a box of the node's first output; 0 for light operators.
 
-    Of an operator with weights but without a formula: its weights once per batch element.
+    Of a ConvTranspose and of recurrent operators, the box's share of the whole.
     """
     return ops.macs(graph.values, node, out)
 
@@ -164,7 +162,7 @@ def macs(graph: Graph, node: Node, out: Region) -> int:
 def constant_bytes(graph: Graph, boxes: Mapping[str, Region]) -> int:
     """Return the bytes of the boxes that are of constants; `boxes` as `needs` gives them."""
     constants = ((graph.values[name], box) for name, box in boxes.items())
-    return sum(box.size * np.dtype(v.dtype).itemsize for v, box in constants if v.constant)
+    return sum(box.size * v.itemsize for v, box in constants if v.constant)
 
 
 def _wanted_of(node: Node, boxes: Mapping[str, Region]) -> dict[str, Region]:

@@ -136,7 +136,7 @@ def _accuracy(verdict: Verdict, read: Mapping[int, int], labels: np.ndarray) -> 
 
     def right(sample: Sample) -> bool:
         digit = read.get(sample.passage.request) if sample.passage else None
-        return digit == labels[sample.index % len(labels)]
+        return digit == int(labels[sample.index % len(labels)])
 
     return {
         phase: _share(right(sample) for own, sample in verdict.samples if own is phase)

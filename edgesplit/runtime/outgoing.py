@@ -31,6 +31,9 @@ from edgesplit.runtime.sockets import Context, Socket
 MAX_BEAT = 1 << 20
 """Bytes that the body of a BEAT may have."""
 
+# Seconds without a connection after which to dial anew; longer than a handshake may take.
+_REDIAL = 3.0
+
 
 @dataclass(frozen=True, slots=True)
 class Shaken:
@@ -48,7 +51,7 @@ class Parted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The handshake with this peer failed: it doesn't know our key; ZeroMQ goes on trying."""
+    """The handshake with this peer failed: it doesn't know our key; we go on trying."""
 
     peer: str
 
@@ -91,8 +94,7 @@ class Outgoing:
             socket = sockets.dealer(
                 context, secret, peer, max_frame=max(max_frame, MAX_BEAT), receive=receive
             )
-            self._links[name] = _Link(name, socket, poller)
-            socket.connect(peer.endpoint)
+            self._links[name] = _Link(name, peer.endpoint, socket, poller)
 
     @property
     def connected(self) -> frozenset[str]:
@@ -136,7 +138,12 @@ class Outgoing:
             link.outbox.forget_below(nonce, lowest)
 
     def expire(self, now: float) -> int:
-        """Drop what is past its deadline and return how many that were; call it now and then."""
+        """Drop what is past its deadline and return how many that were.
+
+        Call it a few times a second: it also dials anew where ZeroMQ has given up.
+        """
+        for link in self._links.values():
+            link.redial(now)
         return sum(link.outbox.expire(now) for link in self._links.values())
 
     def handle(self, events: Events) -> list[Event]:
@@ -170,8 +177,10 @@ class Outgoing:
 class _Link:
     """One destination: its socket, its monitor and what waits for it."""
 
-    def __init__(self, peer: str, socket: Socket, poller: zmq.Poller) -> None:
+    def __init__(self, peer: str, endpoint: str, socket: Socket, poller: zmq.Poller) -> None:
         self.peer = peer
+        self._endpoint = endpoint
+        self._alive = time.monotonic()
         self.socket = socket
         self.monitor = socket.get_monitor_socket(sockets.WATCHED)
         self.outbox = Outbox()
@@ -180,6 +189,7 @@ class _Link:
         self._poller = poller
         poller.register(socket, IN)
         poller.register(self.monitor, IN)
+        socket.connect(endpoint)
 
     def changes(self) -> Iterator[Event]:
         with suppress(zmq.Again):
@@ -192,6 +202,7 @@ class _Link:
                     if self.shaken:
                         yield Parted(self.peer)
                     self.shaken = self.eager = False
+                    self._alive = time.monotonic()
                     self._watch()
                 else:
                     yield Refused(self.peer)
@@ -205,6 +216,13 @@ class _Link:
         if not self.eager:
             self.outbox.flush(self._deliver)
         self._watch()
+
+    def redial(self, now: float) -> None:
+        """Dial anew: after a refusal ZeroMQ never does, though the peer may learn our key later."""
+        if not self.shaken and now - self._alive > _REDIAL:
+            self._alive = now
+            self.socket.disconnect(self._endpoint)
+            self.socket.connect(self._endpoint)
 
     def close(self) -> None:
         self._poller.unregister(self.socket)

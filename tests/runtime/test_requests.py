@@ -35,8 +35,18 @@ def table() -> TaskTable:
     return TaskTable(flows, (ends[0], merge, ends[1]), (), (), window=WINDOW, gateways=1)
 
 
-def header(nonce: int = 1, request: int = 0, **fields: int) -> Header:
-    return replace(Header(Kind.OPEN, 1, nonce, request, remaining=1_000_000), **fields)
+def header(
+    nonce: int = 1,
+    request: int = 0,
+    *,
+    attempt: int = 0,
+    lowest: int = 0,
+    variant: int = 0,
+    remaining: int = 1_000_000,
+) -> Header:
+    return Header(
+        Kind.OPEN, 1, nonce, request, lowest, attempt, variant=variant, remaining=remaining
+    )
 
 
 def term(number: int, at: Header, value: float) -> tuple[str, Header, memoryview]:

@@ -310,6 +310,7 @@ class Client:
                     self._take(event)
                 case Refused(peer):
                     self.refused.add(peer)
+        self.outgoing.expire(time.monotonic())
 
     def until(self, enough: Callable[[], object]) -> None:
         end = time.monotonic() + PATIENCE

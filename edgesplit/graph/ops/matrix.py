@@ -22,8 +22,7 @@ def matmul(site: Site, out: Region) -> Step | None:
     if len(first) < 2 or len(second) < 2:
         return None
     a = broadcast(out, (*first[:-1], 1)).with_axis(len(first) - 1, 0, first[-1])
-    columns = out.with_axis(out.rank - 2, 0, 1)
-    b = broadcast(columns, (*second[:-2], 1, second[-1]))
+    b = broadcast(out, (*second[:-2], 1, second[-1]))
     return site.step([a, b.with_axis(len(second) - 2, 0, second[-2])], out)
 
 

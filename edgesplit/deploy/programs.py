@@ -1,0 +1,107 @@
+"""What each device is given: its program, and the blobs and the manifest of its release."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgesplit.dataflow.table import GATEWAY, TaskTable
+from edgesplit.runtime.program import Peer, Program
+from edgesplit.runtime.release import Manifest
+from edgesplit.spec.cluster import Cluster, Device
+
+
+@dataclass(frozen=True)
+class Release:
+    """An allocation that is ready to be deployed.
+
+    `files` are the built files of each task's shard, by task id, named `<sha256>.<suffix>`.
+    `allocation` is the SHA-256 of the allocation file, `head` the gateway's model behind a coded
+    last layer, `deadline` in seconds. `pace` and `predicted` are seconds by task id, as in
+    `Program`.
+    """
+
+    table: TaskTable
+    files: Mapping[int, tuple[Path, ...]]
+    allocation: str
+    deadline: float
+    head: bytes | None = None
+    pace: Mapping[int, float] = field(default_factory=dict)
+    predicted: Mapping[int, float] = field(default_factory=dict)
+
+    def blobs(self, device: str) -> dict[str, Path | bytes]:
+        """Return what a device must hold, by blob name: the table and its own tasks' shards."""
+        own = {f.name: f for t in self.table.tasks_of(device) for f in self.files.get(t.id, ())}
+        return {f"{self.table.digest}.json": self.table.to_json().encode(), **own}
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What distinguishes one deployment from another: cluster id, epoch and the public keys.
+
+    `gateways` are the keys that may open requests, `devices` the devices' own, all in Z85.
+    """
+
+    cluster: str
+    epoch: int
+    gateways: tuple[str, ...]
+    devices: Mapping[str, str]
+
+
+def peers(cluster: Cluster, publics: Mapping[str, str]) -> dict[str, Peer]:
+    """Return where each device listens and which key it has."""
+    return {
+        name: Peer(f"tcp://{cluster.device(name).address}:{cluster.device(name).port}", public)
+        for name, public in publics.items()
+    }
+
+
+def programs(release: Release, cluster: Cluster, generation: Generation) -> dict[str, Program]:
+    """Return the program of each device that has a task."""
+    everyone = peers(cluster, generation.devices)
+    return {
+        name: _program(release, cluster.device(name), generation, everyone)
+        for name in release.table.devices
+    }
+
+
+def manifest(release: Release, program: Program, code: str, python: str) -> Manifest:
+    """Return the manifest of a device's release."""
+    digest = hashlib.sha256(program.to_json().encode()).hexdigest()
+    return Manifest(digest, code, python, tuple(sorted(release.blobs(program.device))))
+
+
+def neighbours(table: TaskTable, device: str) -> frozenset[str]:
+    """Return the devices that a device sends to or receives from, without the gateway."""
+    ends = ({*flow.senders, *flow.receivers} for flow in table.flows)
+    return frozenset().union(*(e for e in ends if device in e)) - {device, GATEWAY}
+
+
+def _program(
+    release: Release, device: Device, generation: Generation, everyone: Mapping[str, Peer]
+) -> Program:
+    tasks = {task.id for task in release.table.tasks_of(device.name)}
+    return Program(
+        cluster=generation.cluster,
+        device=device.name,
+        epoch=generation.epoch,
+        table=release.table.digest,
+        bind=_bind(device),
+        peers={name: everyone[name] for name in neighbours(release.table, device.name)},
+        gateways=generation.gateways,
+        threads=device.cores if device.pace is None else 1,
+        pace={task: s for task, s in release.pace.items() if task in tasks},
+        predicted={task: s for task, s in release.predicted.items() if task in tasks},
+    )
+
+
+def _bind(device: Device) -> str:
+    """Return where to listen: on loopback only where peers are there too, else everywhere."""
+    try:
+        loopback = ipaddress.ip_address(device.address).is_loopback
+    except ValueError:  # A host name; what it means there is for the device to know.
+        loopback = False
+    return f"tcp://{device.address if loopback else '*'}:{device.port}"

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import io
+import stat
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from relays import local_device, relay_release
+
+from edgesplit.deploy.code import device_code
+from edgesplit.deploy.keys import gateway_keys, local_root
+from edgesplit.deploy.programs import Generation, neighbours, programs
+from edgesplit.spec.cluster import Cluster, Link
+
+NAMES = ("d1", "d2", "d3")
+PUBLICS = {name: name * 20 for name in NAMES}
+
+
+def make(folder: Path, **changes: object) -> Cluster:
+    devices = [
+        local_device(name, folder / name, port=5000 + i, address=f"192.168.0.{i}")
+        for i, name in enumerate(NAMES)
+    ]
+    devices[0] = replace(devices[0], **changes)  # type: ignore[arg-type]
+    return Cluster("c", tuple(devices), Link(1.0, 1.0))
+
+
+def test_peers_are_those_a_device_exchanges_flows_with(tmp_path: Path) -> None:
+    release = relay_release(tmp_path, NAMES)
+    made = programs(release, make(tmp_path), Generation("c", 3, ("g",), PUBLICS))
+    assert {name: set(program.peers) for name, program in made.items()} == {
+        "d1": {"d2"},
+        "d2": {"d1", "d3"},
+        "d3": {"d2"},
+    }
+    assert made["d1"].peers["d2"].endpoint == "tcp://192.168.0.1:5001"
+    assert made["d2"].peers["d1"].public == PUBLICS["d1"]
+    assert neighbours(release.table, "d3") == {"d2"}
+
+
+@pytest.mark.parametrize(
+    ("address", "bind"),
+    [
+        ("127.0.0.7", "tcp://127.0.0.7:5000"),
+        ("192.168.0.1", "tcp://*:5000"),
+        ("pi.local", "tcp://*:5000"),
+    ],
+)
+def test_loopback_is_bound_alone(tmp_path: Path, address: str, bind: str) -> None:
+    cluster = make(tmp_path, address=address)
+    generation = Generation("c", 1, (), PUBLICS)
+    assert programs(relay_release(tmp_path, NAMES), cluster, generation)["d1"].bind == bind
+
+
+@pytest.mark.parametrize(("pace", "threads"), [(None, 3), (1.5, 1), ("raspberry-pi-3b", 1)])
+def test_a_paced_device_computes_on_one_thread(
+    tmp_path: Path, pace: float | str | None, threads: int
+) -> None:
+    cluster = make(tmp_path, cores=3, pace=pace)
+    release = replace(relay_release(tmp_path, NAMES), pace={1: 0.5, 2: 0.7}, predicted={1: 0.1})
+    program = programs(release, cluster, Generation("c", 1, (), PUBLICS))["d1"]
+    assert (program.threads, program.pace, program.predicted) == (threads, {1: 0.5}, {1: 0.1})
+
+
+def test_the_device_code_is_the_same_every_time_and_complete() -> None:
+    code = device_code()
+    assert code.digest == device_code().digest
+    names = zipfile.ZipFile(io.BytesIO(code.content)).namelist()
+    assert {"edgesplit/__init__.py", "edgesplit/errors.py"} <= set(names)
+    assert "edgesplit/runtime/__main__.py" in names
+    packages = {name.split("/")[1] for name in names if name.count("/") == 2}
+    assert packages == {"runtime", "dataflow"}
+
+
+def test_the_gateway_key_is_made_once_and_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGESPLIT_HOME", str(tmp_path))
+    keys = gateway_keys()
+    assert gateway_keys() == keys
+    assert keys.secret.decode() not in repr(keys)
+    assert stat.S_IMODE((tmp_path / "gateway.secret").stat().st_mode) == 0o600
+    assert local_root("c", "d") == tmp_path / "c" / "d"
+
+
+def test_deploying_locally_imports_no_ssh() -> None:
+    check = "import sys, edgesplit.deploy.deployer; sys.exit('paramiko' in sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True)
