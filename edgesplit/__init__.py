@@ -1,4 +1,4 @@
-"""edgesplit runs one ONNX model across several small computers and keeps answering while one dies."""
+"""edgesplit runs one ONNX model across small computers and keeps answering while one dies."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -43,9 +43,10 @@ def plan(
     from edgesplit.plan.planner import plan_files
     from edgesplit.report.console import working, write_json
     from edgesplit.report.planning import plan_result, show_plan
+    from edgesplit.zoo.cache import cache_folder
 
     with working("planning"):
-        planned = plan_files(cluster, model)
+        planned = plan_files(cluster, model, cache_folder())
     if not dry_run:
         write_allocation(planned.allocation, output)
     if as_json:

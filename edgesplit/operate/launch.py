@@ -21,9 +21,9 @@ from edgesplit.errors import DeployError
 from edgesplit.graph.model import Graph
 from edgesplit.operate.gateway import Gateway
 from edgesplit.plan.allocation import Allocation
-from edgesplit.plan.costing import task_seconds
 from edgesplit.plan.file import load_allocation
 from edgesplit.plan.planner import Planned, lower_allocation
+from edgesplit.plan.predict import task_seconds
 from edgesplit.shards.builder import Built, build
 from edgesplit.shards.calibrate import measure, whole_model_cost
 from edgesplit.shards.store import Store
@@ -100,7 +100,7 @@ def prepare_planned(planned: Planned, digest: str, progress: Progress) -> Prepar
         deadline=planned.allocation.model.deadline,
         head=_head(built.table, folder),
         pace=_paces(planned, built.table, progress),
-        predicted=task_seconds(planned),
+        predicted=task_seconds(planned.graph, planned.allocation, built.table),
     )
     return Prepared(planned.allocation, graph, built, checked, release)
 
@@ -214,6 +214,6 @@ def _factor(pace: float | str | None, graph: Graph, store: Store) -> float:
     """
     if isinstance(pace, str):
         board = profile(pace)
-        predicted = sum(board.seconds(layer.macs, layer.weight_bytes) for layer in graph.layers)
+        predicted = sum(board.compute(layer.macs, layer.weight_bytes) for layer in graph.layers)
         return predicted / whole_model_cost(graph, store)
     return pace or 1.0

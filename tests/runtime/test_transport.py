@@ -52,8 +52,9 @@ class Ends:
         self.contexts: list[zmq.Context[zmq.Socket[bytes]]] = []
 
     def listen(self, *gateways: Keys) -> Listener:
+        self.listening = self.context()
         self.listener = Listener(
-            self.context(),
+            self.listening,
             self.poller,
             secret=self.server.secret,
             endpoint=f"tcp://127.0.0.1:{self.port}",
@@ -79,6 +80,8 @@ class Ends:
         self.poller.unregister(self.listener._socket)
         self.poller.unregister(self.listener._zap)
         self.listener.close()
+        # Only with its context is a socket surely closed, and the port free.
+        self.listening.term()
         self.listener = None
 
     def context(self) -> zmq.Context[zmq.Socket[bytes]]:

@@ -1,0 +1,93 @@
+"""Device profiles: what work costs on a board, until the boards themselves are measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from edgesplit.errors import PlanError
+from edgesplit.spec.cluster import Device
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The speed of a board with all its cores on one layer.
+
+    `macs_per_second` are effective multiply-accumulates in float32, `weight_bytes_per_second` the
+    rate at which weights stream from memory, `step_seconds` what a task costs beside its
+    arithmetic (interpreter and session), `message_seconds` what each end of a message costs.
+    """
+
+    name: str
+    macs_per_second: float
+    weight_bytes_per_second: float
+    step_seconds: float
+    message_seconds: float
+
+    def compute(self, macs: float, weight_bytes: float) -> float:
+        """Return the seconds of a layer: arithmetic or weight streaming, whichever is slower."""
+        return max(macs / self.macs_per_second, weight_bytes / self.weight_bytes_per_second)
+
+    def slowed(self, factor: float) -> Profile:
+        """Return the profile of a device that takes `factor` times as long for everything."""
+        return replace(
+            self,
+            macs_per_second=self.macs_per_second / factor,
+            weight_bytes_per_second=self.weight_bytes_per_second / factor,
+            step_seconds=self.step_seconds * factor,
+            message_seconds=self.message_seconds * factor,
+        )
+
+
+RASPBERRY_PI_3B = Profile("raspberry-pi-3b", 5e9, 2e9, 0.35e-3, 0.6e-3)
+"""Four Cortex-A53 at 1.2 GHz, LPDDR2-900.
+
+5 GMAC/s lies within the 2.5 to 8.7 that published inference times imply (VGG16 in 1772 ms,
+ResNet50 in 587 to 726 ms). 2 GB/s is about half of the memory's nominal 3.6 GB/s.
+"""
+
+RASPBERRY_PI_4B = Profile("raspberry-pi-4b", 12e9, 4e9, 0.2e-3, 0.3e-3)
+"""Four Cortex-A72 at 1.5 GHz, LPDDR4-3200: 2.4 times the Pi 3's arithmetic, and about twice its
+memory bandwidth, which is far below the nominal 12.8 GB/s on this board."""
+
+RASPBERRY_PI_5 = Profile("raspberry-pi-5", 33e9, 9e9, 0.08e-3, 0.12e-3)
+"""Four Cortex-A76 at 2.4 GHz, LPDDR4X-4267: 2.75 times the Pi 4's arithmetic, and about half of
+the memory's nominal 17 GB/s."""
+
+GENERIC = Profile("generic", 50e9, 8e9, 0.05e-3, 0.05e-3)
+"""One core of a current x86-64 machine: measured 55 GMAC/s on VGG16's convolutions and 8.3 GB/s
+on fully connected layers, in ONNX Runtime with one thread."""
+
+PROFILES = {
+    profile.name: profile for profile in (RASPBERRY_PI_3B, RASPBERRY_PI_4B, RASPBERRY_PI_5, GENERIC)
+}
+
+
+def profile(name: str) -> Profile:
+    """Return the built-in profile of this name.
+
+    Raises:
+        PlanError: There is none.
+    """
+    if name not in PROFILES:
+        close = get_close_matches(name, PROFILES, 1)
+        advice = f"did you mean {close[0]!r}? " if close else ""
+        raise PlanError(
+            f"no device profile is named {name!r}",
+            remedy=f"{advice}the built-in profiles are {', '.join(PROFILES)}",
+        )
+    return PROFILES[name]
+
+
+def profile_of(device: Device) -> Profile:
+    """Return what work costs on a device, the pace it is slowed down to included.
+
+    A device that imitates a board by name costs what that board costs; one slowed by a factor
+    costs that factor over a core of this machine, whatever board it stands for.
+
+    Raises:
+        PlanError: Its profile or its pace is unknown.
+    """
+    if isinstance(device.pace, str):
+        return profile(device.pace)
+    return profile(device.profile) if device.pace is None else GENERIC.slowed(device.pace)

@@ -1,0 +1,66 @@
+"""Coverage: which losses an allocation survives, computed from its dataflow alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgesplit.dataflow.table import Group, Task, TaskTable
+
+
+def survives(table: TaskTable, lost: frozenset[str]) -> bool:
+    """Tell whether every request is still answered while these devices are gone.
+
+    A task on a lost device makes nothing. A flow arrives if any of its senders makes it; a row
+    forms from all its terms, a group from any k of its rows, a task from all its groups.
+    """
+    return table.sink.id in _running(table, lost)
+
+
+def single_losses(table: TaskTable) -> tuple[str, ...]:
+    """Return the devices whose loss alone is survived, in task order."""
+    return tuple(name for name in table.devices if survives(table, frozenset({name})))
+
+
+def why_not(table: TaskTable, device: str) -> str:
+    """Return why the loss of a device is not survived; empty where it is."""
+    lost = frozenset({device})
+    if survives(table, lost):
+        return ""
+    tasks = table.tasks_of(device)
+    needed = [task for task in tasks if _needed(table, task)]
+    stages = ", ".join(dict.fromkeys(task.stage for task in needed or tasks))
+    if needed:
+        return f"{stages}: {len(needed)} of its tasks run only on {device}"
+    return f"{stages}: {device} has more of its rows than parity makes up for"
+
+
+def _needed(table: TaskTable, task: Task) -> bool:
+    """Tell whether the answer forms without this task's flows."""
+    return table.sink.id not in _fixpoint(table, lambda other: other.id != task.id)
+
+
+def _running(table: TaskTable, lost: frozenset[str]) -> set[int]:
+    return _fixpoint(table, lambda task: task.device not in lost)
+
+
+def _fixpoint(table: TaskTable, alive: Callable[[Task], bool]) -> set[int]:
+    """Return the ids of the tasks that still form; tasks may be listed in any order."""
+    arrived: set[int] = set()
+    running: set[int] = set()
+    pending = [task for task in table.tasks if alive(task)]
+    while pending:
+        formed = [task for task in pending if _forms(task, arrived)]
+        if not formed:
+            return running
+        running |= {task.id for task in formed}
+        arrived |= {output.flow for task in formed for output in task.outputs}
+        pending = [task for task in pending if task.id not in running]
+    return running
+
+
+def _forms(task: Task, arrived: set[int]) -> bool:
+    return all(_group_forms(group, arrived) for need in task.inputs for group in need.groups)
+
+
+def _group_forms(group: Group, arrived: set[int]) -> bool:
+    return sum(all(term in arrived for term in row) for row in group.rows) >= group.k

@@ -1,0 +1,205 @@
+"""The task-allocation file: readable, deterministic YAML that holds all a deployment needs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field
+
+from edgesplit.plan.allocation import (
+    Allocation,
+    DevicePrediction,
+    Prediction,
+    Share,
+    Stage,
+)
+from edgesplit.spec.cluster import Cluster
+from edgesplit.spec.cluster_file import cluster_to_plain, parse_cluster
+from edgesplit.spec.located import load_yaml
+from edgesplit.spec.model_file import model_to_plain, parse_model
+from edgesplit.spec.suggest import did_you_mean
+from edgesplit.spec.validate import Finding, Section, refuse, validate
+
+FORMAT = 1
+
+_HEADER = """\
+# A task allocation of edgesplit: which device does what.
+# Deploy it with `edgesplit deploy`. Edit stages by hand if you know better; predictions are then
+# those of the plan before. Blocks are output channels or rows, half open.
+"""
+
+
+class ShareSection(Section):
+    """A device's block of a split stage."""
+
+    device: str
+    block: tuple[int, int] = (0, 0)
+
+
+class StageSection(Section):
+    """Consecutive layers under one split."""
+
+    name: str
+    layers: tuple[str, ...] = Field(min_length=1)
+    split: Literal["whole", "output"]
+    shares: tuple[ShareSection, ...] = Field(min_length=1)
+    parity: tuple[str, ...] = ()
+
+
+class DeviceSection(Section):
+    """What one device is expected to do for a request: seconds and bytes."""
+
+    device: str
+    tasks: tuple[str, ...]
+    memory: int
+    weights: int
+    compute: float
+    transfer: float
+
+
+class PredictionSection(Section):
+    """What the plan expects: seconds, requests a second, losses survived."""
+
+    latency: float
+    throughput: float
+    survives: tuple[str, ...] = ()
+    devices: tuple[DeviceSection, ...] = ()
+
+
+class AllocationFile(Section):
+    """The allocation file."""
+
+    edgesplit: Literal[1]
+    graph: str
+    stages: tuple[StageSection, ...] = Field(min_length=1)
+    prediction: PredictionSection | None = None
+    model: dict[str, Any]
+    cluster: dict[str, Any]
+
+
+def write_allocation(allocation: Allocation, path: Path) -> None:
+    """Write an allocation file; one that was there stays until the new one is whole."""
+    text = yaml.dump(
+        _plain(allocation, path.parent.resolve()),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
+        default_flow_style=None,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.part")
+    partial.write_text(_HEADER + text, encoding="utf-8")
+    os.replace(partial, path)  # noqa: PTH105 - the same on every platform, and says atomic
+
+
+def load_allocation(path: Path) -> Allocation:
+    """Read an allocation file.
+
+    Raises:
+        SpecError: The file can't be read as YAML.
+        SpecErrors: All that is wrong with what it says, each with its place.
+    """
+    located = load_yaml(path)
+    file = validate(AllocationFile, located)
+    cluster = parse_cluster(located.at("cluster"))
+    refuse(located, _strangers(file, cluster))
+    return Allocation(
+        cluster=cluster,
+        model=parse_model(located.at("model")),
+        digest=file.graph,
+        stages=tuple(map(_stage, file.stages)),
+        prediction=_prediction(file.prediction) if file.prediction else None,
+    )
+
+
+def _strangers(file: AllocationFile, cluster: Cluster) -> list[Finding]:
+    known = [device.name for device in cluster.devices]
+    named = [
+        (("stages", index, "shares", at, "device"), share.device)
+        for index, stage in enumerate(file.stages)
+        for at, share in enumerate(stage.shares)
+    ] + [
+        (("stages", index, "parity", at), device)
+        for index, stage in enumerate(file.stages)
+        for at, device in enumerate(stage.parity)
+    ]
+    return [
+        Finding(place, f"the cluster has no device {name!r}{did_you_mean(name, known)}")
+        for place, name in named
+        if name not in known
+    ]
+
+
+def _stage(section: StageSection) -> Stage:
+    shares = tuple(Share(share.device, *share.block) for share in section.shares)
+    return Stage(section.name, section.layers, section.split, shares, section.parity)
+
+
+def _prediction(section: PredictionSection) -> Prediction:
+    devices = tuple(DevicePrediction(**device.model_dump()) for device in section.devices)
+    return Prediction(section.latency, section.throughput, devices, section.survives)
+
+
+def _plain(allocation: Allocation, folder: Path) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "edgesplit": FORMAT,
+        "graph": allocation.digest,
+        "stages": [_plain_stage(stage) for stage in allocation.stages],
+    }
+    if allocation.prediction:
+        plain["prediction"] = _plain_prediction(allocation.prediction)
+    plain["model"] = model_to_plain(allocation.model, folder)
+    plain["cluster"] = cluster_to_plain(allocation.cluster)
+    return plain
+
+
+def _plain_stage(stage: Stage) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "name": stage.name,
+        "layers": list(stage.layers),
+        "split": stage.split,
+        "shares": [_plain_share(share, stage.split) for share in stage.shares],
+    }
+    return plain | ({"parity": list(stage.parity)} if stage.parity else {})
+
+
+def _plain_share(share: Share, split: str) -> dict[str, Any]:
+    if split == "whole":
+        return {"device": share.device}
+    return {"device": share.device, "block": [share.lo, share.hi]}
+
+
+def _plain_prediction(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "latency": _short(prediction.latency),
+        "throughput": _short(prediction.throughput),
+        "survives": list(prediction.survives),
+        "devices": [_plain_device(device) for device in prediction.devices],
+    }
+
+
+def _plain_device(device: DevicePrediction) -> dict[str, Any]:
+    return {
+        "device": device.device,
+        "tasks": list(device.tasks),
+        "memory": device.memory,
+        "weights": device.weights,
+        "compute": _short(device.compute),
+        "transfer": _short(device.transfer),
+    }
+
+
+def _short(value: float) -> float:
+    """Six digits are more than a prediction knows."""
+    return float(f"{value:.6g}")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes no anchors: the same text twice reads better than a reference to it."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401, ARG002 - as the base class has it
+        return True

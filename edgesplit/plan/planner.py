@@ -1,0 +1,86 @@
+"""The planner as the rest of edgesplit calls it: specifications in, a lowered allocation out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgesplit.graph.importer import import_model
+from edgesplit.graph.model import Graph
+from edgesplit.plan.allocation import Allocation
+from edgesplit.plan.check import check
+from edgesplit.plan.lower import Lowered, lower
+from edgesplit.plan.procedure1 import procedure1, single
+from edgesplit.spec.cluster import Cluster
+from edgesplit.spec.cluster_file import load_cluster
+from edgesplit.spec.located import load_yaml
+from edgesplit.spec.model import ModelSpec
+from edgesplit.spec.model_file import check_pins, parse_model
+from edgesplit.zoo.model_file import resolve
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An allocation with the model it is for and the dataflow it means."""
+
+    allocation: Allocation
+    graph: Graph
+    lowered: Lowered
+
+
+def plan(cluster: Cluster, model: ModelSpec, cache: Path) -> Planned:
+    """Plan a model over a cluster by Procedure 1.
+
+    Raises:
+        ModelError: The model can't be imported.
+        PlanError: No allocation satisfies the cluster, the model and the pins.
+    """
+    graph = _graph(model, cache)
+    allocation = procedure1(graph, cluster, model)
+    return Planned(allocation, graph, lower(graph, allocation))
+
+
+def plan_files(cluster_file: Path, model_file: Path, cache: Path) -> Planned:
+    """Plan from the user's files.
+
+    Raises:
+        SpecErrors: All that is wrong with a file, each with its place.
+        ModelError: The model can't be imported.
+        PlanError: No allocation satisfies the cluster, the model and the pins.
+    """
+    cluster = load_cluster(cluster_file)
+    located = load_yaml(model_file)
+    model = parse_model(located)
+    check_pins(cluster, model, located)
+    return plan(cluster, model, cache)
+
+
+def plan_single(graph: Graph, allocation: Allocation) -> Planned:
+    """Plan an allocation's model on the best single device of its cluster.
+
+    Raises:
+        PlanError: The model fits none of them.
+    """
+    alone = single(graph, allocation.cluster, allocation.model)
+    return Planned(alone, graph, lower(graph, alone))
+
+
+def lower_allocation(allocation: Allocation, cache: Path) -> Planned:
+    """Return what an allocation from a file means, checked against its model.
+
+    Raises:
+        ModelError: The model can't be imported.
+        PlanError: The allocation doesn't fit the model.
+    """
+    graph = _graph(allocation.model, cache)
+    check(graph, allocation)
+    return Planned(allocation, graph, lower(graph, allocation))
+
+
+def _graph(model: ModelSpec, cache: Path) -> Graph:
+    return import_model(resolve(model.source, cache), cache, _name(model))
+
+
+def _name(model: ModelSpec) -> str:
+    source = model.source
+    return source.zoo or (source.path.stem if source.path else "model")

@@ -1,0 +1,104 @@
+"""Procedure 1: who does what, by the heuristic of the paper.
+
+"Collaborative Execution of Deep Neural Networks on Internet of Things Devices", section 5. Step 1
+puts layers that exceed the memory of the devices on the model-parallel list, step 2 groups the
+others so that devices have similar latency. Both are done for every number of devices, since more
+of them are not always faster, and the predictions decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from edgesplit.errors import PlanError
+from edgesplit.graph.model import Graph
+from edgesplit.plan.allocation import Allocation, Prediction, Share, Stage
+from edgesplit.plan.infeasible import why_infeasible
+from edgesplit.plan.pins import Pinned, resolve
+from edgesplit.plan.predict import footprints, predict
+from edgesplit.plan.solver import Solver
+from edgesplit.plan.splitting import slowness
+from edgesplit.spec.cluster import Cluster, Device
+from edgesplit.spec.model import ModelSpec
+from edgesplit.spec.units import format_bytes
+
+
+def procedure1(graph: Graph, cluster: Cluster, model: ModelSpec) -> Allocation:
+    """Return the best allocation that Procedure 1 finds, with its prediction.
+
+    Raises:
+        PlanError: A pin can't be met, or the model doesn't fit the devices.
+    """
+    pinned = resolve(graph, cluster, model)
+    solver = Solver(graph, model, pinned)
+    candidates = (
+        Allocation(cluster, model, graph.digest, solution.stages(graph))
+        for devices in _sets(cluster, pinned)
+        if (solution := solver.solve(devices)) is not None
+    )
+    judged = [replace(found, prediction=predict(graph, found)) for found in candidates]
+    if not judged:
+        raise why_infeasible(graph, cluster, model)
+    return min(judged, key=_rank)
+
+
+def single(graph: Graph, cluster: Cluster, model: ModelSpec) -> Allocation:
+    """Return the whole model on the device that answers soonest, whatever the pins say.
+
+    On this machine memory budgets are not binding: nothing else runs there in earnest.
+
+    Raises:
+        PlanError: The model fits no device.
+    """
+    whole = tuple(layer.name for layer in graph.layers)
+    free = replace(model, pins=())
+    candidates = [
+        Allocation(cluster, free, graph.digest, (_alone(whole, device.name),))
+        for device in cluster.devices
+    ]
+    fitting = [found for found in candidates if _fits(graph, found)]
+    if not fitting:
+        most = max(cluster.devices, key=lambda device: device.memory)
+        needed = footprints(graph, candidates[0])[cluster.devices[0].name].total
+        raise PlanError(
+            f"{graph.name} needs {format_bytes(needed)} on one device; {most.name} has the "
+            f"largest budget, {format_bytes(most.memory)}"
+        )
+    judged = [replace(found, prediction=predict(graph, found)) for found in fitting]
+    return min(judged, key=lambda found: _prediction(found).latency)
+
+
+def _alone(layers: tuple[str, ...], device: str) -> Stage:
+    name = layers[0] if len(layers) == 1 else f"{layers[0]}..{layers[-1]}"
+    return Stage(name, layers, "whole", (Share(device, 0, 0),))
+
+
+def _fits(graph: Graph, allocation: Allocation) -> bool:
+    device = allocation.cluster.device(allocation.stages[0].shares[0].device)
+    needed = footprints(graph, allocation)[device.name].total
+    return device.connection == "local" or needed <= device.memory
+
+
+def _sets(cluster: Cluster, pinned: Pinned) -> Iterator[Sequence[Device]]:
+    """Yield the sets of devices to try: those that pins name, and more and more of the rest."""
+    fixed = [device for device in cluster.devices if device.name in pinned.devices]
+    free = sorted((d for d in cluster.devices if d not in fixed), key=slowness)
+    for count in range(len(free) + 1):
+        chosen = {device.name for device in (*fixed, *free[:count])}
+        if chosen:
+            yield [device for device in cluster.devices if device.name in chosen]
+
+
+def _rank(allocation: Allocation) -> tuple[float, float, int]:
+    """Return what to compare allocations by: the objective, the other figure, the devices."""
+    prediction = _prediction(allocation)
+    figures = (prediction.latency, 1 / prediction.throughput)
+    if allocation.model.objective == "throughput":
+        figures = figures[::-1]
+    return (*figures, len(prediction.devices))
+
+
+def _prediction(allocation: Allocation) -> Prediction:
+    assert allocation.prediction is not None  # noqa: S101 - candidates have been judged
+    return allocation.prediction

@@ -1,0 +1,206 @@
+"""Steps 1 and 2 of Procedure 1 together, for one set of devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from edgesplit.cost.chain import Chain, Rows
+from edgesplit.graph.model import Graph
+from edgesplit.plan.allocation import Share, Stage
+from edgesplit.plan.costing import Costing
+from edgesplit.plan.grouping import Grouper, Grouping, Placed
+from edgesplit.plan.pins import Pinned
+from edgesplit.plan.splittable import channels, why_not_split
+from edgesplit.plan.splitting import Cut, Wanted, cut, slowness, stage_cost, wanted
+from edgesplit.spec.cluster import Device
+from edgesplit.spec.model import ModelSpec
+
+Wants = Mapping[int, Wanted]
+
+WORTHWHILE = 0.99
+"""A split must bring the bottleneck below this share of what it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """Stages that cover the model, and the blocks of those that are split."""
+
+    grouping: Grouping
+    cuts: Mapping[int, Cut]
+    wants: Wants
+
+    def stages(self, graph: Graph) -> tuple[Stage, ...]:
+        """Return the stages as an allocation holds them."""
+        return tuple(self._stage(graph, placed) for placed in self.grouping.stages)
+
+    def _stage(self, graph: Graph, placed: Placed) -> Stage:
+        names = tuple(layer.name for layer in graph.layers[placed.start : placed.end])
+        if placed.device is not None:
+            name = names[0] if len(names) == 1 else f"{names[0]}..{names[-1]}"
+            return Stage(name, names, "whole", (Share(placed.device.name, 0, 0),))
+        made = self.cuts[placed.start]
+        shares = tuple(
+            Share(device.name, lo, hi)
+            for device, (lo, hi) in zip(made.data, made.blocks, strict=True)
+        )
+        parity = tuple(device.name for device in made.parity)
+        return Stage(names[0], names, "output", shares, parity)
+
+
+@dataclass(frozen=True)
+class Solver:
+    """Procedure 1 for a model under its pins; remembers costs from one set to the next."""
+
+    graph: Graph
+    model: ModelSpec
+    pinned: Pinned
+    _costings: dict[tuple[tuple[int, Rows], ...], Costing] = field(
+        default_factory=dict, compare=False
+    )
+
+    def solve(self, devices: Sequence[Device]) -> Solution | None:
+        """Return the best stages over these devices, or None where the model doesn't fit them."""
+        wants: Wants = {i: self._wanted(i, devices) for i in self.forced(devices)}
+        found = self._attempt(wants, devices)
+        for index in self._largest(wants, devices) if found is None else ():
+            wants = {**wants, index: self._wanted(index, devices)}
+            found = self._attempt(wants, devices)
+            if found is not None:
+                break
+        if found is not None and self.model.objective == "throughput":
+            return self._widened(found, devices)
+        return found
+
+    def forced(self, devices: Sequence[Device]) -> tuple[int, ...]:
+        """Return the model-parallel list: layers that no device can hold, or that pins split."""
+        most = max(device.memory for device in devices)
+        return tuple(
+            index
+            for index in range(len(self.graph.layers))
+            if self.pinned.must_split(index)
+            or (self.splittable(index) and self.needed(index) > most)
+        )
+
+    def splittable(self, index: int) -> bool:
+        """Tell whether a layer can be split, and no pin forbids it."""
+        return self.pinned.may_split(index) and not why_not_split(
+            self.graph, self.graph.layers[index]
+        )
+
+    def needed(self, index: int) -> int:
+        """Return the bytes that a device needs to run a layer whole."""
+        return self.costing({}).footprint(index, index + 1).total
+
+    def least(self, index: int, devices: int) -> int:
+        """Return the bytes that the roomiest device must have for a layer, split if it may be."""
+        if not self.splittable(index):
+            return self.needed(index)
+        layer = self.graph.layers[index]
+        shares = min(max(1, devices - self.model.parity), channels(self.graph, layer))
+        block = -(-channels(self.graph, layer) // shares)
+        return self.costing({}).block_footprint(index, block).total
+
+    def costing(self, splits: Mapping[int, Rows]) -> Costing:
+        """Return the costs of the model under these splits."""
+        key = tuple(sorted(splits.items(), key=lambda item: item[0]))
+        if key not in self._costings:
+            self._costings[key] = Costing(Chain(self.graph, splits), self.model.window)
+        return self._costings[key]
+
+    def _wanted(self, index: int, devices: Sequence[Device]) -> Wanted:
+        known = {device.name: device for device in devices}
+        return wanted(index, self.pinned.layers.get(index), self.model.parity, known)
+
+    def _largest(self, wants: Wants, devices: Sequence[Device]) -> list[int]:
+        """Layers that only some of the devices can hold, the largest first."""
+        least = min(device.memory for device in devices)
+        rest = (i for i in range(len(self.graph.layers)) if i not in wants and self.splittable(i))
+        sizes = {index: self.needed(index) for index in rest}
+        return sorted((i for i in sizes if sizes[i] > least), key=lambda i: -sizes[i])
+
+    def _attempt(self, wants: Wants, devices: Sequence[Device]) -> Solution | None:
+        free = [device for device in devices if device.name not in self.pinned.devices]
+        known = {device.name: device for device in devices}
+        solutions = [
+            solution
+            for order in _orders(free)
+            if (cuts := self._cuts(wants, order)) is not None
+            for solution in self._grouped(wants, cuts, order, known)
+        ]
+        return min(solutions, key=lambda found: found.grouping.score.order, default=None)
+
+    def _cuts(self, wants: Wants, order: Sequence[Device]) -> dict[int, Cut] | None:
+        """Split every layer of the list, the devices handed out in order.
+
+        Twice: how many rows a layer sends depends on its width, and what the next one must hold
+        on what it receives.
+        """
+        splits = {
+            index: Rows(max(want.width, len(want.data)), want.parity)
+            for index, want in wants.items()
+        }
+        for _ in range(2):
+            pool, cuts = list(order), {}
+            for index, want in wants.items():
+                made = cut(self.costing(splits), want, pool)
+                if made is None:
+                    return None
+                cuts[index] = made
+                pool = [device for device in pool if device not in made.devices]
+            wants = {i: replace(want, width=len(cuts[i].data)) for i, want in wants.items()}
+            splits = {i: Rows(len(made.data), len(made.parity)) for i, made in cuts.items()}
+        return cuts
+
+    def _grouped(
+        self,
+        wants: Wants,
+        cuts: Mapping[int, Cut],
+        order: Sequence[Device],
+        known: Mapping[str, Device],
+    ) -> Iterator[Solution]:
+        """Yield the best grouping over the devices that the split layers left, in a few orders."""
+        taken = {device.name for made in cuts.values() for device in made.devices}
+        costing = self.costing({i: Rows(len(c.data), len(c.parity)) for i, c in cuts.items()})
+        splits = {index: stage_cost(costing, made) for index, made in cuts.items()}
+        homes = {(start, end): known[name] for start, end, name in self.pinned.homes}
+        for rest in _orders([device for device in order if device.name not in taken]):
+            found = Grouper(costing, self.model.objective, rest, splits, homes).best()
+            if found is not None:
+                yield Solution(found, cuts, wants)
+
+    def _widened(self, found: Solution, devices: Sequence[Device]) -> Solution:
+        """Split the bottleneck, or split it wider, as long as that lowers it."""
+        while (wants := self._wider(found, devices)) is not None:
+            next_one = self._attempt(wants, devices)
+            limit = found.grouping.score.decisive * WORTHWHILE
+            if next_one is None or next_one.grouping.score.decisive > limit:
+                return found
+            found = next_one
+        return found
+
+    def _wider(self, found: Solution, devices: Sequence[Device]) -> Wants | None:
+        stage = max(found.grouping.stages, key=lambda placed: placed.cost.busiest)
+        if stage.device is None:
+            want = found.wants[stage.start]
+            width = len(found.cuts[stage.start].data) + 1
+            return None if want.data else {**found.wants, stage.start: replace(want, width=width)}
+        works = self.costing({}).chain.works
+        layers = [i for i in range(stage.start, stage.end) if self.splittable(i)]
+        if not layers:
+            return None
+        heaviest = max(layers, key=lambda i: (works[i].macs, works[i].mapped))
+        return {**found.wants, heaviest: self._wanted(heaviest, devices)}
+
+
+def _orders(devices: Sequence[Device]) -> list[tuple[Device, ...]]:
+    """Return the orders in which to hand out devices, those that differ in name only left out."""
+    fastest = tuple(sorted(devices, key=slowness))
+    roomiest = tuple(sorted(devices, key=lambda device: (-device.memory, slowness(device))))
+    orders = (fastest, fastest[::-1], roomiest, roomiest[::-1], tuple(devices))
+    kinds = {tuple(map(_kind, order)): order for order in reversed(orders)}
+    return list(reversed(kinds.values()))
+
+
+def _kind(device: Device) -> tuple[object, ...]:
+    return (device.memory, device.profile, device.pace, device.link)

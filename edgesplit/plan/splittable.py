@@ -1,0 +1,40 @@
+"""Which layers can be split on their output channels, and why others can't."""
+
+from __future__ import annotations
+
+from edgesplit.graph.model import Graph, Layer, Node
+
+_RANK_OF_ROWS = 2
+
+
+def why_not_split(graph: Graph, layer: Layer) -> str:
+    """Return why a layer can't be split on its output; empty where it can."""
+    heavy = layer.heavy
+    if heavy is None:
+        return "it has no heavy operator"
+    if heavy.op not in {"Conv", "Gemm", "MatMul"} or heavy.domain not in {"", "ai.onnx"}:
+        return f"{heavy.op} has no output split"
+    if heavy.opaque or not all(graph.values[name].portable for name in heavy.outputs):
+        return f"{heavy.op} {heavy.name} runs whole"
+    if not all(graph.values[name].constant for name in heavy.inputs[1:] if name):
+        return f"the weights of {heavy.op} {heavy.name} are no constants"
+    return _why_not_shape(graph, heavy)
+
+
+def channels(graph: Graph, layer: Layer) -> int:
+    """Return the number of output channels or rows of a layer that can be split."""
+    assert layer.heavy is not None  # noqa: S101 - asked for splittable layers only
+    return graph.values[layer.heavy.outputs[0]].shape[1]
+
+
+def _why_not_shape(graph: Graph, heavy: Node) -> str:
+    shape = graph.values[heavy.outputs[0]].shape
+    if heavy.op == "Conv" and heavy.attributes.get("group", 1) != 1:
+        return f"{heavy.name} is a grouped convolution"
+    if heavy.op != "Conv" and len(shape) != _RANK_OF_ROWS:
+        return f"{heavy.op} {heavy.name} has an output of {len(shape)} axes instead of 2"
+    if heavy.op == "MatMul" and len(graph.values[heavy.inputs[1]].shape) != _RANK_OF_ROWS:
+        return f"MatMul {heavy.name} has weights of other than 2 axes"
+    if shape[1] < 2:
+        return f"{heavy.name} has a single output channel"
+    return ""
