@@ -1,9 +1,14 @@
 """edgesplit runs one ONNX model across small computers and keeps answering while one dies."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgesplit.operate.gateway import connect
+
+# ONNX Runtime reports its use to its makers unless it reads this before its first import. Neither
+# devices nor models are for others to know of; whoever has set the variable has the last word.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "connect"]

@@ -1,5 +1,8 @@
 """One tree of errors: what happened, where, and what to do; the command line catches it once."""
 
+from __future__ import annotations
+
+import errno
 from enum import IntEnum
 
 
@@ -33,6 +36,34 @@ class EdgesplitError(Exception):
         place = f"{self.where}: " if self.where else ""
         advice = f"\n  try: {self.remedy}" if self.remedy else ""
         return f"{place}{self.what}{advice}"
+
+
+class StorageError(EdgesplitError):
+    """A file or folder on this machine can't be read or written."""
+
+    @classmethod
+    def of(cls, error: OSError) -> StorageError:
+        """Return what a failed system call means to a person."""
+        reason = error.strerror or str(error) or type(error).__name__
+        where = "" if error.filename is None else str(error.filename)
+        return cls(reason, where=where, remedy=_STORAGE_REMEDIES.get(error.errno or 0, ""))
+
+
+_ELSEWHERE = (
+    "name a place that you may write to; edgesplit's own folders are moved by the environment "
+    "variables EDGESPLIT_CACHE and EDGESPLIT_HOME"
+)
+_STORAGE_REMEDIES = {
+    errno.ENOENT: "look for a mistake in the name, or make the folder first",
+    errno.ENOTDIR: "a part of this path is a file; name another place",
+    errno.EISDIR: "name a file in this folder",
+    errno.EACCES: _ELSEWHERE,
+    errno.EPERM: _ELSEWHERE,
+    errno.EROFS: _ELSEWHERE,
+    errno.ENOSPC: "free some space; what can be made again is in the folder EDGESPLIT_CACHE",
+    errno.EDQUOT: "free some space; what can be made again is in the folder EDGESPLIT_CACHE",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
 
 
 class UsageError(EdgesplitError):

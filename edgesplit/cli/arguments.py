@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
+
+from edgesplit.errors import UsageError
 
 AllocationFile = Annotated[
     Path, typer.Argument(help="Allocation file that `edgesplit plan` wrote.", show_default=False)
@@ -13,3 +17,28 @@ AllocationFile = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON to stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]
 Seed = Annotated[int, typer.Option(help="Seed of the generated inputs.")]
+
+
+def checked_place(path: Path | None) -> Path | None:
+    """Return the path of a file to write, before any work is done for it.
+
+    Raises:
+        UsageError: Nothing can be written there.
+    """
+    if path is None:
+        return None
+    if path.is_dir():
+        raise UsageError("this is a folder", where=str(path), remedy="name a file in it")
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"there is no folder {path.parent}",
+            where=str(path),
+            remedy=f"make it first: mkdir -p {quote(str(path.parent))}",
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(
+            f"the folder {path.parent} can't be written",
+            where=str(path),
+            remedy="name a folder that you may write to",
+        )
+    return path

@@ -26,7 +26,7 @@ def deploy(allocation: AllocationFile, dry_run: DryRun = False, as_json: Json = 
     if as_json:
         write_json(deployed_result(launched))
     else:
-        show_deployed(launched)
+        show_deployed(launched, allocation)
 
 
 def _preview(allocation: Path, *, as_json: bool) -> None:

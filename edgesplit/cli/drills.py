@@ -14,7 +14,9 @@ def fail_node(
     allocation: AllocationFile,
     device: Annotated[str, typer.Argument(help="Device to break.", show_default=False)],
     *,
-    requests: Annotated[int, typer.Option("--requests", "-n", min=1, help="Per phase.")] = 200,
+    requests: Annotated[
+        int, typer.Option("--requests", "-n", min=1, help="Requests in each phase.")
+    ] = 200,
     rate: Annotated[
         float | None, typer.Option(help="Requests per second; by default half of the capacity.")
     ] = None,
@@ -25,7 +27,7 @@ def fail_node(
         bool, typer.Option("--control", help="Run once more with nothing harmed, for comparison.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Even if the allocation doesn't survive it.")
+        bool, typer.Option("--force", help="Do it even if requests will be lost.")
     ] = False,
     seed: Seed = 0,
     as_json: Json = False,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edgesplit.cli.arguments import Json
+from edgesplit.cli.arguments import Json, checked_place
 
 
 class FileKind(StrEnum):
@@ -33,7 +33,8 @@ def plan(
     cluster: Annotated[Path, typer.Argument(help="Cluster file.", show_default=False)],
     model: Annotated[Path, typer.Argument(help="Model file.", show_default=False)],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Allocation file to write.")
+        Path,
+        typer.Option("--output", "-o", callback=checked_place, help="Allocation file to write."),
     ] = Path("allocation.yaml"),
     as_json: Json = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan; write no file.")] = False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgesplit.cli.arguments import AllocationFile, Json, Seed
+from edgesplit.cli.arguments import AllocationFile, Json, Seed, checked_place
 
 if TYPE_CHECKING:
     from edgesplit.operate.bench import Comparison
@@ -24,7 +24,8 @@ def infer(
         typer.Option("--input", "-i", help="A .npy or image file; name=file for several inputs."),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Save the outputs as .npz.")
+        Path | None,
+        typer.Option("--output", "-o", callback=checked_place, help="Save the outputs as .npz."),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Classes to show.")] = 5,
     as_json: Json = False,
@@ -49,17 +50,19 @@ def infer(
 def bench(
     allocation: AllocationFile,
     *,
-    requests: Annotated[int, typer.Option("--requests", "-n", min=1, help="How many.")] = 200,
-    rate: Annotated[
-        float | None, typer.Option(help="Requests per second (open loop), whatever comes back.")
-    ] = None,
-    in_flight: Annotated[int, typer.Option(min=1, help="Closed loop: how many at a time.")] = 1,
-    rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds.")] = 4,
-    warm_up: Annotated[int, typer.Option(min=0, help="Requests not counted per round.")] = 5,
+    requests: Annotated[
+        int, typer.Option("--requests", "-n", min=1, help="Requests to measure.")
+    ] = 200,
+    rate: Annotated[float | None, typer.Option(help="Send so many a second (open loop).")] = None,
+    in_flight: Annotated[int, typer.Option(min=1, help="Without --rate: how many at a time.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Spread them over rounds, in turns.")] = 4,
+    warm_up: Annotated[int, typer.Option(min=0, help="More of them before each round.")] = 5,
     single: Annotated[
-        bool, typer.Option("--single/--no-single", help="Measure one device beside it.")
+        bool, typer.Option("--single/--no-single", help="Measure one device as well.")
     ] = True,
-    save: Annotated[Path | None, typer.Option(help="Save the raw samples as CSV.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(callback=checked_place, help="Save the raw samples as CSV.")
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -89,7 +92,7 @@ def _measure(
     from edgesplit.operate.baseline import single_device
     from edgesplit.operate.bench import Contestant, compare
     from edgesplit.operate.gateway import join
-    from edgesplit.report.console import people
+    from edgesplit.report.console import notes
     from edgesplit.report.progress import LaunchProgress
 
     work = trial.random_work(seed)
@@ -101,5 +104,5 @@ def _measure(
                 with LaunchProgress() as progress:
                     contestants.append(stack.enter_context(single_device(trial, work, progress)))
             except PlanError as error:
-                people().print(f"no single device beside it: {error.what}")
-        return compare(contestants, pattern, requests=requests, rounds=rounds)
+                notes().print(f"no single device beside it: {error.what}")
+        return compare(contestants, pattern, requests=requests, rounds=min(rounds, requests))

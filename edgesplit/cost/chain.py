@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from operator import add
@@ -59,12 +59,16 @@ class Chain:
         return len(self.graph.layers)
 
     @cached_property
+    def alone(self) -> tuple[Work, ...]:
+        """The work of each layer on a device that holds nothing else."""
+        return tuple(layer_work(self.graph, layer) for layer in self.graph.layers)
+
+    @cached_property
     def works(self) -> tuple[Work, ...]:
         """The work of each layer, with the activations that only pass by counted as alive."""
-        works = (layer_work(self.graph, layer) for layer in self.graph.layers)
         return tuple(
-            Work(work.macs, work.mapped, work.copied, work.live + self._passing(index))
-            for index, work in enumerate(works)
+            replace(work, live=work.live + self._passing(index))
+            for index, work in enumerate(self.alone)
         )
 
     @cached_property
@@ -97,6 +101,7 @@ class Chain:
             sum(work.mapped for work in works),
             sum(work.copied for work in works),
             max(work.live for work in works),
+            max(work.largest for work in works),
         )
 
     def _passing(self, index: int) -> float:

@@ -1,6 +1,6 @@
 """Predicted memory of an executor: what is its own, and what it maps from files.
 
-Measured with ONNX Runtime 1.31 on sessions with external weights, one thread, the arena on and
+Measured on executors with ONNX Runtime 1.31, external weights, one thread, the arena on and
 `session.disable_prepacking`: weights of Gemm and MatMul stay in the mapped file, those of
 convolutions are reordered into memory of their own.
 """
@@ -14,42 +14,47 @@ from edgesplit.dataflow.table import TaskTable
 
 MIB = 1 << 20
 
-BASE = 26 * MIB
-"""The interpreter with numpy, ONNX Runtime and pyzmq (21 MiB), sockets and the program."""
+BASE = 28 * MIB
+"""An executor without a session: the interpreter with numpy, ONNX Runtime and pyzmq."""
 
 SESSION = 1.5 * MIB
 """An ONNX Runtime session without weights."""
 
-COPIES = 2.1
-"""A reordered weight, and the heap that held it while it was reordered, which stays."""
-
 ARENAS = 2
 """The arena holds the chunks of the first run beside the block planned for all later ones."""
 
-LIBRARIES = 36 * MIB
-"""Shared libraries and other files that are mapped beside the weights; not part of the budget."""
+LOADING = 3
+"""Copies of a layer's weights beside the final one while they are being reordered."""
+
+PASSING = 1
+"""Requests whose inputs and outputs a device holds beside the session's activations when nothing
+piles up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes of an executor: `anonymous` at its peak, and of the `mapped` weights it reads."""
+    """Bytes of an executor.
+
+    `anonymous` is its own memory at the peak of ordinary work, `mapped` the weights that it reads
+    in place, `reserved` what it needs beside them while it loads, or when every window is full.
+    """
 
     anonymous: int
     mapped: int
+    reserved: int = 0
 
     @property
     def total(self) -> int:
         """What must fit the device's budget: mapped pages are needed to run fast."""
-        return self.anonymous + self.mapped
+        return self.anonymous + self.mapped + self.reserved
 
     def beside(self, other: Footprint) -> Footprint:
         """Return the memory of one executor that runs both."""
-        return Footprint(self.anonymous + other.anonymous - BASE, self.mapped + other.mapped)
-
-
-def reserved(request_bytes: float, window: int) -> float:
-    """Return the bytes kept for open requests: a task's inputs and retained outputs for each."""
-    return request_bytes * window * TaskTable.gateways
+        return Footprint(
+            self.anonymous + other.anonymous - BASE,
+            self.mapped + other.mapped,
+            self.reserved + other.reserved,
+        )
 
 
 def footprint(work: Work, request_bytes: float, window: int) -> Footprint:
@@ -57,8 +62,13 @@ def footprint(work: Work, request_bytes: float, window: int) -> Footprint:
 
     Args:
         work: What the session does.
-        request_bytes: Inputs and outputs of one request.
-        window: Open requests per gateway.
+        request_bytes: Inputs and retained outputs of one request.
+        window: Open requests per gateway; memory is reserved for as many gateways as the task
+            table says.
     """
-    own = BASE + SESSION + COPIES * work.copied + ARENAS * work.live
-    return Footprint(round(own + reserved(request_bytes, window)), round(work.mapped))
+    idle = BASE + SESSION + work.copied
+    busy = idle + ARENAS * work.live
+    ordinary = busy + PASSING * request_bytes
+    full = busy + window * TaskTable.gateways * request_bytes
+    worst = max(ordinary, full, idle + LOADING * work.largest)
+    return Footprint(round(ordinary), round(work.mapped), round(worst - ordinary))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -19,13 +20,16 @@ class Work:
     """What a layer, or a block of one, asks of a device.
 
     `mapped` and `copied` are bytes of weights: read in the mapped file, or reordered into memory
-    of their own. `live` are the most bytes of activations that exist at one time.
+    of their own, `largest` the most of them in one layer. `live` are the most bytes of activations
+    that exist at one time, `fed` those of them that every block of the layer needs whole.
     """
 
     macs: float
     mapped: float
     copied: float
     live: float
+    largest: float = 0
+    fed: float = 0
 
     def share(self, fraction: float) -> Work:
         """Return the work of a block that holds this fraction of the output channels."""
@@ -34,6 +38,8 @@ class Work:
             macs=self.macs * fraction,
             mapped=self.mapped * fraction,
             copied=self.copied * fraction,
+            live=self.fed + (self.live - self.fed) * fraction,
+            largest=self.largest * fraction,
         )
 
     def seconds(self, profile: Profile) -> float:
@@ -50,6 +56,8 @@ def layer_work(graph: Graph, layer: Layer) -> Work:
         mapped=weights if in_rows else 0,
         copied=0 if in_rows else weights,
         live=max((_touched(graph, node) for node in layer.nodes), default=0),
+        largest=0 if in_rows else weights,
+        fed=_activations(graph, layer.heavy.reads) if layer.heavy else 0,
     )
 
 
@@ -68,5 +76,9 @@ def _itemsize(dtype: str) -> int:
 
 def _touched(graph: Graph, node: Node) -> int:
     """Bytes of the activations that a node reads and writes."""
-    values = (graph.values[name] for name in {*node.reads, *filter(None, node.outputs)})
+    return _activations(graph, {*node.reads, *filter(None, node.outputs)})
+
+
+def _activations(graph: Graph, names: Iterable[str]) -> int:
+    values = (graph.values[name] for name in names)
     return sum(nbytes(value) for value in values if not value.constant)

@@ -90,8 +90,8 @@ class Header:
     recovered: int = 0
     dtype: str = "none"
 
-    def pack(self) -> bytes:
-        """Return the header's bytes; `HEADER_BYTES` of them."""
+    def pack(self, remaining: int | None = None) -> bytes:
+        """Return the header's bytes, `HEADER_BYTES` of them; with another `remaining` if given."""
         return _LAYOUT.pack(
             _MAGIC,
             _VERSION,
@@ -103,7 +103,7 @@ class Header:
             self.attempt,
             self.variant,
             self.flow,
-            self.remaining,
+            self.remaining if remaining is None else remaining,
             self.length,
             self.recovered,
             _CODES[self.dtype],
@@ -117,10 +117,10 @@ class Header:
         magic, version, kind, *numbers, dtype = _LAYOUT.unpack(data)
         if (magic, version) != (_MAGIC, _VERSION) or dtype >= len(_DTYPES) or kind not in _KINDS:
             return None
-        return cls(*(Kind(kind), *numbers, _DTYPES[dtype]))
+        return cls(*(_KINDS[kind], *numbers, _DTYPES[dtype]))
 
 
-_KINDS = frozenset(Kind)
+_KINDS: Mapping[int, Kind] = {kind.value: kind for kind in Kind}
 
 
 def screen(

@@ -116,8 +116,11 @@ def preview(
     previous = _previous(record)
     with open_crew(_devices(release, cluster), cluster.name, ask) as crew:
         crew.each(lambda station: station.probe(NEEDED_MODULES))
-        same = previous is not None and _same(crew, release, cluster, gateway, previous)
-        return tuple(_change(s, release, unchanged=same) for s in crew.stations.values())
+        running = _running(crew, _again(crew, release, cluster, gateway, previous))
+        return tuple(
+            _change(station, release, unchanged=name in running)
+            for name, station in crew.stations.items()
+        )
 
 
 def down(
@@ -232,13 +235,23 @@ def _stage(
     progress(Step(name, "staged"))
 
 
-def _same(crew: Crew, release: Release, cluster: Cluster, gateway: str, previous: Record) -> bool:
-    """Tell whether deploying now would make the releases of the last record again."""
-    publics = {name: peer.public for name, peer in previous.peers.items()}
-    if set(publics) != set(crew.stations):
-        return False
-    orders = _orders(crew, release, cluster, _first(previous, gateway, publics))
-    return _digests(orders) == previous.programs
+def _again(
+    crew: Crew, release: Release, cluster: Cluster, gateway: str, previous: Record | None
+) -> Mapping[str, str]:
+    """Return the releases that deploying now would make, where the last record has the same."""
+    publics = {name: peer.public for name, peer in previous.peers.items()} if previous else {}
+    if previous is None or set(publics) != set(crew.stations):
+        return {}
+    digests = _digests(_orders(crew, release, cluster, _first(previous, gateway, publics)))
+    return digests if digests == previous.programs else {}
+
+
+def _running(crew: Crew, digests: Mapping[str, str]) -> frozenset[str]:
+    """Return the devices that run these releases; one that can't tell runs nothing."""
+    if not digests:
+        return frozenset()
+    states, _ = crew.attempt(lambda station: station.call("state"))
+    return frozenset(name for name, state in states.items() if runs(state, digests[name]))
 
 
 def _change(station: Station, release: Release, *, unchanged: bool) -> Change:

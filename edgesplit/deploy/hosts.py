@@ -70,11 +70,16 @@ class LocalHost:
     name: str
 
     def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes | None = None) -> Finished:
-        """Run a command as a child process."""
+        """Run a command as a child process, out of reach of the terminal's Ctrl-C."""
         words = [str(Path(word).expanduser()) if word[:2] == "~/" else word for word in argv]
         try:
             done = subprocess.run(
-                words, input=stdin or b"", capture_output=True, timeout=timeout, check=False
+                words,
+                input=stdin or b"",
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+                start_new_session=True,
             )
         except subprocess.TimeoutExpired:
             raise timed_out(self.name, argv, timeout) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -41,6 +42,11 @@ class Record:
 def record_path(allocation: Path) -> Path:
     """Return where the record of this allocation file lies."""
     return allocation.with_name(f"{allocation.stem}.deployed.json")
+
+
+def changed_since(allocation: Path, record: Record) -> bool:
+    """Tell whether an allocation file is another than the one that was deployed."""
+    return hashlib.sha256(allocation.read_bytes()).hexdigest() != record.allocation
 
 
 def save_record(record: Record, path: Path) -> None:

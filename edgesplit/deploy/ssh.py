@@ -146,8 +146,9 @@ class SshHost:
                 remedy="check that it is switched on, and the network between",
             ) from error
         except (OSError, paramiko.SSHException, EOFError) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise HostError(
-                f"{place} can't be reached ({str(error) or type(error).__name__})",
+                f"{place} can't be reached ({reason})",
                 where=self.name,
                 remedy="check `host` and `port` in the cluster file, that the device is switched "
                 "on, and that its ssh server runs",

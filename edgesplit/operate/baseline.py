@@ -31,14 +31,13 @@ def single_device(trial: Trial, work: Workload, progress: Progress) -> Iterator[
     """
     planned = plan_single(trial.graph, _beside(trial.allocation))
     with TemporaryDirectory(prefix="edgesplit-") as folder:
-        launched = launch_prepared(
-            prepare_planned(planned, "", progress), Path(folder) / "record.json", progress
-        )
+        prepared = prepare_planned(planned, "", progress)
         try:
+            launched = launch_prepared(prepared, Path(folder) / "record.json", progress)
             yield from _contestant(planned, launched, work)
         finally:
             cluster = planned.allocation.cluster
-            deployer.down(cluster, tuple(launched.record.programs), purge=True)
+            deployer.down(cluster, planned.lowered.table.devices, purge=True)
 
 
 def _contestant(planned: Planned, launched: Launched, work: Workload) -> Iterator[Contestant]:

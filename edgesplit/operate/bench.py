@@ -17,7 +17,7 @@ from edgesplit.operate.critical import (
 )
 from edgesplit.operate.figures import Latency, latency
 from edgesplit.operate.gateway import Gateway
-from edgesplit.operate.load import Counts, Pattern, Sample, Workload, run, tally
+from edgesplit.operate.load import Counts, Pattern, Sample, Workload, run, tally, total
 from edgesplit.plan.allocation import DevicePrediction, Prediction
 
 SLIP_LIMIT = 0.05
@@ -205,7 +205,8 @@ def _round(
 
 def _run(contestant: Contestant, rounds: tuple[Round, ...], slip_limit: float) -> Run:
     samples = tuple(sample for part in rounds for sample in part.samples)
-    counts = tally(samples)
+    # Rounds number their requests alike, so each is counted for itself.
+    counts = total([tally(part.samples) for part in rounds])
     paths = [path for part in rounds for path in _paths(contestant, part)]
     seconds = sum(part.seconds for part in rounds)
     devices = _devices(contestant, rounds)

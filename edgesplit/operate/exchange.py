@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -13,6 +14,7 @@ from edgesplit.dataflow.table import GATEWAY
 from edgesplit.dataflow.wire import Drop, Header, Kind, screen
 from edgesplit.deploy.record import Record
 from edgesplit.errors import RequestError, RequestLost
+from edgesplit.operate.dismissals import Dismissal, Dismissals
 from edgesplit.operate.head import Head
 from edgesplit.operate.requests import Answer, Array, Arrays, OpenRequest, Passage, Requests
 from edgesplit.runtime.transport import Arrival, Outgoing
@@ -53,12 +55,17 @@ class Exchange:
         self._released = released
         self._flows = {flow.id: flow for flow in record.table.flows}
         self._requests = Requests(record.table, attempts)
+        fed = {name for o in record.table.source.outputs for name in self._flows[o.flow].receivers}
+        self._fed = tuple(name for name in record.table.devices if name in fed)
+        self._unfed = tuple(name for name in record.table.devices if name not in fed)
         self._head = Head.of(record)
         self._futures: dict[int, Future[Answer]] = {}
+        self._dismissals = Dismissals()
 
     def next_due(self) -> float | None:
         """Return when `advance` has work next; None where nothing is open."""
-        return self._requests.next_due()
+        due = self._requests.next_due(), self._dismissals.next_due()
+        return min((moment for moment in due if moment is not None), default=None)
 
     def hello(self) -> Header:
         """Return the greeting for new connections."""
@@ -97,7 +104,8 @@ class Exchange:
             latency=now - request.admitted,
             head=now - formed,
         )
-        self._close(request).set_result(Answer(outputs, passage))
+        self._end(request).set_result(Answer(outputs, passage))
+        self._dismiss(request)
 
     def _lose(self, request: OpenRequest, silent: tuple[str, ...]) -> None:
         seconds = request.deadline - request.admitted
@@ -108,17 +116,25 @@ class Exchange:
             where=", ".join(silent),
             remedy="look at `edgesplit status`; give requests a longer deadline if all is well",
         )
-        self._close(request).set_exception(failure)
+        self._end(request).set_exception(failure)
+        self._dismiss(request)
 
-    def _close(self, request: OpenRequest) -> Future[Answer]:
-        """Tell the devices to forget a request, and free its place; return its future."""
+    def _end(self, request: OpenRequest) -> Future[Answer]:
+        """Free the place of a request and return its future; devices are told after the asker."""
         self._requests.close(request)
-        self._outgoing.forget(self._nonce, request.number)
-        header = self._header(Kind.CLOSE, request)
-        for device in self._record.table.devices:
-            self._outgoing.send(device, header, deadline=request.deadline)
         self._released()
         return self._futures.pop(request.number)
+
+    def _dismiss(self, request: OpenRequest) -> None:
+        """Send nothing more for a request, and have the devices forget it soon."""
+        self._outgoing.forget(self._nonce, request.number)
+        now = time.monotonic()
+        self._dismissals.owe(request.number, request.attempt, now, request.deadline)
+
+    def _close(self, owed: Dismissal) -> None:
+        header = self._header(Kind.CLOSE, owed.request, owed.attempt)
+        for device in self._record.table.devices:
+            self._outgoing.send(device, header, deadline=owed.deadline)
 
     def takes(self, submission: Submission, now: float) -> bool:
         """Tell whether a submission's turn has come: devices would take it, or it is too late."""
@@ -131,16 +147,21 @@ class Exchange:
         self._open(request)
 
     def _open(self, request: OpenRequest) -> None:
-        """Announce an attempt to every device, then feed it."""
-        header = self._header(Kind.OPEN, request)
-        for device in self._record.table.devices:
-            self._outgoing.send(device, header, deadline=request.deadline)
+        """Announce an attempt and feed it; then tell the devices that wait for others' data."""
+        self._announce(request, self._fed)
         for output in self._record.table.source.outputs:
             box = request.feeds[output.name][output.source.slices]
             self._feed(request, output.flow, np.ascontiguousarray(box))
+        self._announce(request, self._unfed)
+        self._dismissals.told(self._requests.lowest)
+
+    def _announce(self, request: OpenRequest, devices: tuple[str, ...]) -> None:
+        header = self._header(Kind.OPEN, request.number, request.attempt)
+        for device in devices:
+            self._outgoing.send(device, header, deadline=request.deadline)
 
     def _feed(self, request: OpenRequest, flow: int, data: Array) -> None:
-        header = self._header(Kind.DATA, request, flow, data)
+        header = self._header(Kind.DATA, request.number, request.attempt, flow, data)
         for receiver in self._flows[flow].receivers:
             if receiver == GATEWAY:
                 self._offer(header, data)
@@ -150,7 +171,8 @@ class Exchange:
     def _header(
         self,
         kind: Kind,
-        request: OpenRequest | None = None,
+        request: int = 0,
+        attempt: int = 0,
         flow: int = 0,
         data: Array | None = None,
     ) -> Header:
@@ -158,16 +180,16 @@ class Exchange:
             kind,
             self._record.epoch,
             self._nonce,
-            request=request.number if request else 0,
+            request=request,
             lowest=self._requests.lowest,
-            attempt=request.attempt if request else 0,
+            attempt=attempt,
             flow=flow,
             length=0 if data is None else data.nbytes,
             dtype="none" if data is None else str(data.dtype),
         )
 
     def advance(self, now: float, silent: Callable[[], tuple[str, ...]]) -> None:
-        """Lose what is past its deadline, and try again what waited too long.
+        """Lose what is past its deadline, try again what waited too long, close what is over.
 
         `silent` names the devices that are not heard, for the message.
         """
@@ -177,9 +199,19 @@ class Exchange:
         for request in due.again:
             self._outgoing.forget(self._nonce, request.number)
             self._open(request)
+        for owed in self._dismissals.take(now):
+            self._close(owed)
+
+    def renew(self) -> None:
+        """Try all open requests again: what they waited for is back, but not what it was told."""
+        for request in self._requests.renew():
+            self._outgoing.forget(self._nonce, request.number)
+            self._open(request)
 
     def end(self) -> None:
-        """Fail what is open."""
+        """Fail what is open, and tell the devices what is over."""
+        for owed in self._dismissals.take(math.inf):
+            self._close(owed)
         for request in self._requests.drain():
             self._released()
             fail_closed(self._futures.pop(request.number))

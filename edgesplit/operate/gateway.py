@@ -28,6 +28,8 @@ ATTEMPTS = 2
 """Tries before a deadline, by default: one more covers a device that came back meanwhile."""
 WAIT = 5.0
 """Seconds that `connect` gives devices to be ready."""
+_GRACE = 1.0
+"""Seconds of them that it gives devices which no answer needs."""
 
 
 class Gateway:
@@ -179,8 +181,8 @@ class Gateway:
 def connect(allocation: str | Path, *, wait: float = WAIT, attempts: int = ATTEMPTS) -> Gateway:
     """Connect to the deployment of an allocation file, with the operator's own key.
 
-    Goes on without devices that are not ready after `wait` seconds if the rest still forms
-    answers.
+    Goes on without devices that are not ready after a second if the rest still forms answers, and
+    waits `wait` seconds for those that answers need.
 
     Raises:
         DeployError: The allocation is not deployed.
@@ -206,13 +208,19 @@ def join(record: Record, secret: bytes, *, wait: float = WAIT, attempts: int = A
 
 
 def _await_devices(gateway: Gateway, wait: float) -> None:
-    missing = gateway.wait_ready(frozenset(gateway.table.devices), wait)
+    """Wait for all devices, but not long for those that no answer needs."""
+    begin, everyone = time.monotonic(), frozenset(gateway.table.devices)
+    missing = gateway.wait_ready(everyone, min(wait, _GRACE))
+    if missing and not survives(gateway.table, missing):
+        gateway.wait_ready(missing, wait - _GRACE)
+        missing = gateway.unready(everyone, begin)
     if not missing or survives(gateway.table, missing):
         return
     states = gateway.states()
-    told = ", ".join(f"{name} is {states[name]}" for name in sorted(missing))
+    kinds = {states[name].value for name in missing}
+    each = ", ".join(f"{name} {states[name].value}" for name in sorted(missing))
     raise HostError(
-        f"the cluster can't answer: {told} after {wait:g} s",
+        f"the cluster can't answer: {each if len(kinds) > 1 else kinds.pop()} after {wait:g} s",
         where=", ".join(sorted(missing)),
         remedy="look at `edgesplit status`, then `edgesplit deploy` again or wait longer",
     )

@@ -11,7 +11,7 @@ from edgesplit.cost.pace import paces
 from edgesplit.cost.profiles import profile
 from edgesplit.dataflow.table import TaskTable
 from edgesplit.deploy import deployer
-from edgesplit.deploy.deployer import Change
+from edgesplit.deploy.deployer import Change, Step
 from edgesplit.deploy.fleet import open_fleet
 from edgesplit.deploy.hosts import Ask
 from edgesplit.deploy.keys import gateway_keys
@@ -60,10 +60,11 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Launched:
-    """A deployment that answers; `new_shards` were built for it."""
+    """A deployment that answers; the executors of the `changed` devices were started for it."""
 
     record: Record
     prepared: Prepared
+    changed: frozenset[str]
 
 
 def store_folder() -> Path:
@@ -119,6 +120,12 @@ def launch_prepared(
 ) -> Launched:
     """Bring prepared shards up on their devices, and leave the record at this path."""
     keys, cluster = gateway_keys(), prepared.allocation.cluster
+    changed: list[str] = []
+
+    def tell(step: Step) -> None:
+        if step.name == "staged":
+            changed.append(step.device)
+        progress(Stage(step.name, step.done, step.total, step.device))
 
     def ready(new: Record) -> None:
         with open_fleet(cluster, new, ask) as fleet, Gateway(new, keys.secret) as gateway:
@@ -130,10 +137,10 @@ def launch_prepared(
         keys.public,
         record,
         ready=ready,
-        progress=lambda s: progress(Stage(s.name, s.done, s.total, s.device)),
+        progress=tell,
         ask=ask,
     )
-    return Launched(new, prepared)
+    return Launched(new, prepared, frozenset(changed))
 
 
 def preview(

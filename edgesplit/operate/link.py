@@ -18,6 +18,7 @@ from edgesplit.deploy.record import Record
 from edgesplit.errors import UsageError
 from edgesplit.operate.beats import Beat, Roster, parse_beat
 from edgesplit.operate.exchange import Exchange, Submission, fail_closed
+from edgesplit.plan.coverage import survives
 from edgesplit.runtime.transport import Arrival, Event, Outgoing, Parted, Refused, Shaken
 
 T = TypeVar("T")
@@ -162,8 +163,21 @@ class Link:
             case Arrival():
                 return Drop.KIND
             case _:
+                stuck = isinstance(event, Shaken) and self._waited_for(event.peer)
                 self._contact(event)
+                if stuck:
+                    exchange.renew()
                 return None
+
+    def _waited_for(self, peer: str) -> bool:
+        """Tell whether answers could not form without a device that is about to be back.
+
+        Its neighbours may find it before we do, and it takes nothing of requests that it has not
+        heard of from us: what they send meanwhile is gone.
+        """
+        now, table = time.monotonic(), self._record.table
+        gone = self.look(lambda roster: frozenset(roster.silent(now))) | {peer}
+        return not survives(table, gone) and survives(table, gone - {peer})
 
     def _contact(self, event: Shaken | Parted | Refused) -> None:
         with self._known:

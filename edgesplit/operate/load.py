@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 from itertools import count
 from typing import Protocol
@@ -29,6 +29,7 @@ __all__ = [
     "random_inputs",
     "run",
     "tally",
+    "total",
     "workload",
 ]
 
@@ -198,8 +199,9 @@ class _Load:
                 self._take(None)
             return self._now()
         intended = index / self.pattern.rate
-        while (left := intended - self._now()) > 0:
-            self._take(left)
+        # What has been answered is taken even behind schedule, else nobody would hear of it.
+        while (left := intended - self._now()) > 0 or not self.done.empty():
+            self._take(max(left, 0.0))
         return intended
 
     def _take(self, timeout: float | None) -> None:
@@ -267,3 +269,8 @@ def tally(samples: Iterable[Sample]) -> Counts:
         duplicated=sum(number - 1 for number in times.values()),
         recovered=sum(sample.recovered > 0 for sample in kept),
     )
+
+
+def total(parts: Iterable[Counts]) -> Counts:
+    """Add up the counts of loads, one after another; there must be at least one."""
+    return Counts(*map(sum, zip(*map(astuple, parts), strict=True)))

@@ -159,6 +159,13 @@ class Requests:
             self._retry(request, now)
         return Due(again, lost)
 
+    def renew(self) -> tuple[OpenRequest, ...]:
+        """Begin a new attempt of all that have one left, and return them."""
+        again = tuple(r for r in self._open.values() if r.attempt + 1 < self._attempts)
+        for request in again:
+            self._begin(request, request.attempt + 1)
+        return again
+
     def next_due(self) -> float | None:
         """Return when `due` has work next; None where nothing is open."""
         return min((min(self._patience(r), r.deadline) for r in self._open.values()), default=None)
@@ -173,6 +180,11 @@ class Requests:
     def _retry(self, request: OpenRequest, now: float) -> None:
         while now >= self._patience(request) and request.attempt + 1 < self._attempts:
             request.attempt += 1
+        self._begin(request, request.attempt)
+
+    def _begin(self, request: OpenRequest, attempt: int) -> None:
+        """Start an attempt from nothing: attempts never mix."""
+        request.attempt = attempt
         request.assembly = self._assembly()
 
     def _assembly(self) -> Assembly:

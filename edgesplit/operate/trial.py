@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgesplit.deploy.record import Record, load_record, record_path
+from edgesplit.deploy.record import Record, changed_since, load_record, record_path
+from edgesplit.errors import DeployError
 from edgesplit.graph.importer import import_model
 from edgesplit.graph.model import Graph
 from edgesplit.operate.launch import store_folder
@@ -45,9 +46,15 @@ def open_trial(path: Path) -> Trial:
 
     Raises:
         SpecErrors: The allocation file is wrong.
-        DeployError: It is not deployed.
+        DeployError: It is not deployed, or another was under this name.
     """
     allocation, record = load_allocation(path), load_record(record_path(path))
+    if changed_since(path, record):
+        raise DeployError(
+            "this file was changed after it was deployed",
+            where=str(path),
+            remedy="deploy it again, or name the file that was deployed",
+        )
     cache = cache_folder()
     graph = import_model(resolve(allocation.model.source, cache), cache)
     oracle = Oracle(graph, record.table, store=Store(store_folder()))

@@ -44,7 +44,8 @@ class Stage:
 class DevicePrediction:
     """What one device is expected to do for one request.
 
-    `memory` is the executor's peak anonymous bytes and `weights` the bytes of mapped weights;
+    `memory` is the executor's peak anonymous bytes in ordinary work, `weights` the bytes of mapped
+    weights, `reserved` the bytes that its budget must have beside both (full windows, loading);
     `compute` and `transfer` are seconds a request (transfer: sent and received on its own link).
     """
 
@@ -54,6 +55,7 @@ class DevicePrediction:
     weights: int
     compute: float
     transfer: float
+    reserved: int = 0
 
 
 @dataclass(frozen=True, slots=True)

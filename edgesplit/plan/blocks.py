@@ -20,8 +20,8 @@ def blocks(
         channels: Number of output channels or rows.
         speeds: Channels a second of each device, in any unit.
         limits: Most channels that each device can hold.
-        unit: Blocks are multiples of it, the remainder of `channels` apart, where that leaves
-            something for every device.
+        unit: Blocks are multiples of it, the last with the remainder of `channels`, where the
+            limits and the number of devices allow.
 
     Returns:
         Blocks in the order of the devices, none empty; None where they can't hold the layer.
@@ -37,16 +37,16 @@ def _sizes(
 ) -> list[int] | None:
     """Hand out units one by one, each to the device that would finish it first."""
     sizes = [unit] * len(speeds)
+    sizes[-1] += channels % unit
     left = channels - sum(sizes)
-    if left < 0 or min(limits) < unit:
+    if left < 0 or any(size > limit for size, limit in zip(sizes, limits, strict=True)):
         return None
-    heap = [(2 * unit / speed, index) for index, speed in enumerate(speeds)]
+    heap = [((size + unit) / speeds[index], index) for index, size in enumerate(sizes)]
     heapify(heap)
     while left and heap:
         _, index = heappop(heap)
-        more = min(unit, left)
-        if sizes[index] + more <= limits[index]:
-            sizes[index] += more
-            left -= more
+        if sizes[index] + unit <= limits[index]:
+            sizes[index] += unit
+            left -= unit
             heappush(heap, ((sizes[index] + unit) / speeds[index], index))
     return None if left else sizes

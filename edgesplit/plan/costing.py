@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -48,17 +49,22 @@ class Costing:
         crossing = self.chain.arriving[start][end] + self.chain.leaving[start][end]
         return footprint(work, crossing.nbytes, self.window)
 
+    def core(self, index: int) -> Footprint:
+        """Return the memory that a layer takes in any group: without what crosses its borders."""
+        return footprint(self.chain.works[index], 0, self.window)
+
     def block_footprint(self, index: int, block: int) -> Footprint:
         """Return the memory of an executor that holds a block of so many channels of a layer."""
         fraction = block / self._channels(index)
-        work = self.chain.works[index].share(fraction)
+        work = self.chain.alone[index].share(fraction)
         request = self.chain.arriving[index][index + 1].nbytes + self._output(index) * fraction
         return footprint(work, request, self.window)
 
     def most_channels(self, index: int, memory: int) -> int:
-        """Return how many channels of a layer fit a budget of so many bytes; may be negative."""
-        none, every = (self.block_footprint(index, n).total for n in (0, self._channels(index)))
-        return int((memory - none) * self._channels(index) / max(1, every - none))
+        """Return how many channels of a layer fit a budget in bytes; -1 if not even none."""
+        blocks = range(self._channels(index) + 1)
+        fits = bisect_right(blocks, memory, key=lambda n: self.block_footprint(index, n).total)
+        return fits - 1
 
     def speed(self, index: int, device: Device) -> float:
         """Return how many times a second a device could do the whole layer's arithmetic."""
@@ -71,6 +77,16 @@ class Costing:
         work = self.chain.works[index].share(fraction).seconds(profile) + profile.step_seconds
         leaving = Traffic(self._output(index) * fraction, 1)
         return self._stage(work, self.chain.arriving[index][index + 1], leaving, index + 1, device)
+
+    def gain(self, index: int, rows: Rows, device: Device) -> float:
+        """Return the most seconds a request that splitting a layer, now on a device, may save.
+
+        Less arithmetic on each device, against the copies of the input and the way of the output.
+        """
+        block = -(-self._channels(index) // rows.data)
+        copies = (rows.data + rows.parity - 1) * self.chain.arriving[index][index + 1].nbytes
+        spent = self.block(index, block, device).latency + copies / device.link.bandwidth
+        return self.chain.works[index].seconds(profile_of(device)) - spent
 
     def _whole(self, start: int, end: int, device: Device) -> StageCost:
         profile = profile_of(device)

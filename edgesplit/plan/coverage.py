@@ -30,8 +30,9 @@ def why_not(table: TaskTable, device: str) -> str:
     needed = [task for task in tasks if _needed(table, task)]
     stages = ", ".join(dict.fromkeys(task.stage for task in needed or tasks))
     if needed:
-        return f"{stages}: {len(needed)} of its tasks run only on {device}"
-    return f"{stages}: {device} has more of its rows than parity makes up for"
+        verb = "run" if ".." in stages or "," in stages else "runs"
+        return f"{stages} {verb} only on {device}"
+    return f"{device} has more rows of {stages} than parity makes up for"
 
 
 def _needed(table: TaskTable, task: Task) -> bool:

@@ -56,6 +56,7 @@ class DeviceSection(Section):
     tasks: tuple[str, ...]
     memory: int
     weights: int
+    reserved: int = 0
     compute: float
     transfer: float
 
@@ -188,6 +189,7 @@ def _plain_device(device: DevicePrediction) -> dict[str, Any]:
         "tasks": list(device.tasks),
         "memory": device.memory,
         "weights": device.weights,
+        "reserved": device.reserved,
         "compute": _short(device.compute),
         "transfer": _short(device.transfer),
     }

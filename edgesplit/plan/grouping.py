@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from edgesplit.plan.costing import Costing, StageCost
 from edgesplit.spec.cluster import Device
@@ -18,18 +18,12 @@ from edgesplit.spec.cluster import Device
 Objective = Literal["latency", "throughput"]
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(NamedTuple):
     """How good a row of stages is: smaller is better, the first figure decides."""
 
     decisive: float = 0.0
     other: float = 0.0
     stages: int = 0
-
-    @property
-    def order(self) -> tuple[float, float, int]:
-        """The figures to compare by."""
-        return (self.decisive, self.other, self.stages)
 
     def then(self, cost: StageCost, objective: Objective) -> Score:
         """Return the score with one more stage."""
@@ -52,10 +46,18 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """Stages in order that cover every layer once."""
+    """A row of stages, as its last one and those before it."""
 
-    score: Score
-    stages: tuple[Placed, ...] = ()
+    score: Score = Score()
+    last: Placed | None = None
+    before: Grouping | None = None
+
+    @property
+    def stages(self) -> tuple[Placed, ...]:
+        """The stages in order."""
+        if self.last is None or self.before is None:
+            return ()
+        return (*self.before.stages, self.last)
 
 
 @dataclass(frozen=True)
@@ -73,56 +75,62 @@ class Grouper:
     homes: Mapping[tuple[int, int], Device]
 
     def best(self) -> Grouping | None:
-        """Return the best grouping, or None where the layers don't fit."""
-        row: list[Grouping | None] = [Grouping(Score())]
+        """Return the best grouping of all layers, or None where they don't fit."""
+        row: list[Grouping | None] = [Grouping()]
         row += [None] * len(self.order)
         reached = [row] + [[None] * len(row) for _ in range(len(self.costing.chain))]
         for start in range(len(self.costing.chain)):
             _skip(reached[start])
-            for used, grouping in enumerate(reached[start]):
-                if grouping is not None:
-                    for taken, placed in self._next(start, used):
-                        _offer(reached[placed.end], used + taken, self._with(grouping, placed))
-        return min(filter(None, reached[-1]), key=lambda found: found.score.order, default=None)
+            for end, home in self._runs(start):
+                for used, grouping in enumerate(reached[start]):
+                    if grouping is not None:
+                        self._extend(grouping, start, end, home, used, reached[end])
+        ends = (found for found in reached[-1] if found is not None)
+        return min(ends, key=lambda found: found.score, default=None)
 
-    def _with(self, grouping: Grouping, placed: Placed) -> Grouping:
-        score = grouping.score.then(placed.cost, self.objective)
-        return Grouping(score, (*grouping.stages, placed))
+    def _extend(
+        self,
+        grouping: Grouping,
+        start: int,
+        end: int,
+        home: Device | None,
+        used: int,
+        row: list[Grouping | None],
+    ) -> None:
+        """Offer a grouping with one stage more to the row of what ends there."""
+        split = self.splits.get(start)
+        device, taken = home, used
+        if split is None and home is None:
+            if used == len(self.order):
+                return
+            device, taken = self.order[used], used + 1
+        cost = split or (device and self.costing.whole(start, end, device))
+        if cost is None:
+            return
+        score = grouping.score.then(cost, self.objective)
+        held = row[taken]
+        if held is None or score < held.score:
+            row[taken] = Grouping(score, Placed(start, end, device, cost), grouping)
 
-    def _next(self, start: int, used: int) -> Iterator[tuple[int, Placed]]:
-        """Yield the stages that can begin at a layer, and how many devices each takes."""
+    def _runs(self, start: int) -> Iterator[tuple[int, Device | None]]:
+        """Yield where a stage that begins at a layer may end, and the device it must be on."""
+        cuts = self.costing.chain.cuts
         if start in self.splits:
-            if self._cut(start + 1):
-                yield 0, Placed(start, start + 1, None, self.splits[start])
+            if cuts[start + 1]:
+                yield start + 1, None
             return
         for end in range(start + 1, len(self.costing.chain) + 1):
             if end - 1 in self.splits:
                 return
-            if self._cut(end):
-                yield from self._group(start, end, used)
-
-    def _group(self, start: int, end: int, used: int) -> Iterator[tuple[int, Placed]]:
-        touched = [(a, b) for a, b in self.homes if a < end and start < b]
-        if len(touched) > 1 or any(a < start or end < b for a, b in touched):
-            return
-        if not touched and used == len(self.order):
-            return
-        device = self.homes[touched[0]] if touched else self.order[used]
-        cost = self.costing.whole(start, end, device)
-        if cost is not None:
-            yield 0 if touched else 1, Placed(start, end, device, cost)
-
-    def _cut(self, index: int) -> bool:
-        return self.costing.chain.cuts[index]
+            touched = [(a, b) for a, b in self.homes if a < end and start < b]
+            whole = all(start <= a and b <= end for a, b in touched)
+            if cuts[end] and whole and len(touched) < 2:
+                yield end, self.homes[touched[0]] if touched else None
 
 
 def _skip(row: list[Grouping | None]) -> None:
     """Let a device go unused where that is better."""
     for used in range(1, len(row)):
-        _offer(row, used, row[used - 1])
-
-
-def _offer(row: list[Grouping | None], used: int, found: Grouping | None) -> None:
-    held = row[used]
-    if found is not None and (held is None or found.score.order < held.score.order):
-        row[used] = found
+        held, fewer = row[used], row[used - 1]
+        if fewer is not None and (held is None or fewer.score < held.score):
+            row[used] = fewer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from edgesplit.errors import PlanError
@@ -22,13 +21,13 @@ def why_infeasible(graph: Graph, cluster: Cluster, model: ModelSpec) -> PlanErro
     solver = Solver(graph, model, resolve(graph, cluster, model))
     most = _roomiest(cluster)
     budget = f"the largest budget is {format_bytes(most.memory)}, of {most.name}"
-    for index, least in _too_large(solver, graph, cluster):
+    for index, least in _too_large(solver, graph, cluster)[:1]:
         layer = graph.layers[index]
         reason = why_not_split(graph, layer) or "a pin keeps it whole"
         split = f"split over all {len(cluster.devices)} devices it still needs"
         why = split if solver.splittable(index) else f"it can't be split ({reason}) and needs"
         return PlanError(
-            f"layer {layer.name} fits no device: {why} {format_bytes(least)}; {budget}",
+            f"fits no device: {why} {format_bytes(least)}; {budget}",
             where=f"layer {layer.name}",
             remedy=f"give a device a budget of {format_bytes(least)} or more"
             + (", or add devices" if solver.splittable(index) else ""),
@@ -36,13 +35,11 @@ def why_infeasible(graph: Graph, cluster: Cluster, model: ModelSpec) -> PlanErro
     return PlanError(_what(graph, cluster, model), remedy=_remedy(graph, cluster, model))
 
 
-def _too_large(solver: Solver, graph: Graph, cluster: Cluster) -> Iterator[tuple[int, int]]:
-    """Yield the layers that no device can hold a least share of, and the bytes that needs."""
+def _too_large(solver: Solver, graph: Graph, cluster: Cluster) -> list[tuple[int, int]]:
+    """Return layers of which no device can hold a least share, and their bytes, worst first."""
     largest = _roomiest(cluster).memory
-    for index in range(len(graph.layers)):
-        least = solver.least(index, len(cluster.devices))
-        if least > largest:
-            yield index, least
+    least = [(i, solver.least(i, len(cluster.devices))) for i in range(len(graph.layers))]
+    return sorted((pair for pair in least if pair[1] > largest), key=lambda pair: -pair[1])
 
 
 def _what(graph: Graph, cluster: Cluster, model: ModelSpec) -> str:

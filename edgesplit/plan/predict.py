@@ -34,6 +34,7 @@ def predict(graph: Graph, allocation: Allocation) -> Prediction:
             weights=memory[name].mapped,
             compute=run.usage[name].compute,
             transfer=run.usage[name].sending + run.usage[name].receiving,
+            reserved=memory[name].reserved,
         )
         for name in table.devices
     )

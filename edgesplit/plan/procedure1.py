@@ -8,6 +8,7 @@ of them are not always faster, and the predictions decide.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -17,7 +18,8 @@ from edgesplit.plan.allocation import Allocation, Prediction, Share, Stage
 from edgesplit.plan.infeasible import why_infeasible
 from edgesplit.plan.pins import Pinned, resolve
 from edgesplit.plan.predict import footprints, predict
-from edgesplit.plan.solver import Solver
+from edgesplit.plan.relabel import in_file_order
+from edgesplit.plan.solver import Solver, kind
 from edgesplit.plan.splitting import slowness
 from edgesplit.spec.cluster import Cluster, Device
 from edgesplit.spec.model import ModelSpec
@@ -33,7 +35,12 @@ def procedure1(graph: Graph, cluster: Cluster, model: ModelSpec) -> Allocation:
     pinned = resolve(graph, cluster, model)
     solver = Solver(graph, model, pinned)
     candidates = (
-        Allocation(cluster, model, graph.digest, solution.stages(graph))
+        Allocation(
+            cluster,
+            model,
+            graph.digest,
+            in_file_order(solution.stages(graph), cluster.devices, pinned.devices),
+        )
         for devices in _sets(cluster, pinned)
         if (solution := solver.solve(devices)) is not None
     )
@@ -81,13 +88,25 @@ def _fits(graph: Graph, allocation: Allocation) -> bool:
 
 
 def _sets(cluster: Cluster, pinned: Pinned) -> Iterator[Sequence[Device]]:
-    """Yield the sets of devices to try: those that pins name, and more and more of the rest."""
-    fixed = [device for device in cluster.devices if device.name in pinned.devices]
-    free = sorted((d for d in cluster.devices if d not in fixed), key=slowness)
-    for count in range(len(free) + 1):
-        chosen = {device.name for device in (*fixed, *free[:count])}
-        if chosen:
-            yield [device for device in cluster.devices if device.name in chosen]
+    """Yield the sets of devices to try: those that pins name, and more and more of the rest.
+
+    Of each leading part of the file the fastest ones, so that the sets of a cluster are among
+    those of any cluster that has more devices at its end: they can't make a plan slower. Devices
+    that differ in name only are not tried twice.
+    """
+    fixed = {device.name for device in cluster.devices if device.name in pinned.devices}
+    free = [device for device in cluster.devices if device.name not in fixed]
+    if fixed:
+        yield [device for device in cluster.devices if device.name in fixed]
+    tried: set[frozenset[tuple[object, int]]] = set()
+    for end, newest in enumerate(free, start=1):
+        fastest = sorted(free[:end], key=slowness)
+        for count in range(fastest.index(newest) + 1, end + 1):
+            kinds = frozenset(Counter(map(kind, fastest[:count])).items())
+            if kinds not in tried:
+                tried.add(kinds)
+                chosen = fixed.union(device.name for device in fastest[:count])
+                yield [device for device in cluster.devices if device.name in chosen]
 
 
 def _rank(allocation: Allocation) -> tuple[float, float, int]:

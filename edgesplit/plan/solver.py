@@ -18,8 +18,9 @@ from edgesplit.spec.model import ModelSpec
 
 Wants = Mapping[int, Wanted]
 
-WORTHWHILE = 0.99
-"""A split must bring the bottleneck below this share of what it was."""
+WORTHWHILE = 0.95
+"""A split that isn't forced must bring the objective below this share of what it was: every device
+more is one more that can fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,7 @@ class Solver:
             found = self._attempt(wants, devices)
             if found is not None:
                 break
-        if found is not None and self.model.objective == "throughput":
-            return self._widened(found, devices)
-        return found
+        return None if found is None else self._improved(found, devices)
 
     def forced(self, devices: Sequence[Device]) -> tuple[int, ...]:
         """Return the model-parallel list: layers that no device can hold, or that pins split."""
@@ -89,8 +88,8 @@ class Solver:
         )
 
     def needed(self, index: int) -> int:
-        """Return the bytes that a device needs to run a layer whole."""
-        return self.costing({}).footprint(index, index + 1).total
+        """Return the least bytes that a device needs to run a layer whole, in whatever group."""
+        return self.costing({}).core(index).total
 
     def least(self, index: int, devices: int) -> int:
         """Return the bytes that the roomiest device must have for a layer, split if it may be."""
@@ -99,7 +98,7 @@ class Solver:
         layer = self.graph.layers[index]
         shares = min(max(1, devices - self.model.parity), channels(self.graph, layer))
         block = -(-channels(self.graph, layer) // shares)
-        return self.costing({}).block_footprint(index, block).total
+        return min(self.needed(index), self.costing({}).block_footprint(index, block).total)
 
     def costing(self, splits: Mapping[int, Rows]) -> Costing:
         """Return the costs of the model under these splits."""
@@ -113,10 +112,11 @@ class Solver:
         return wanted(index, self.pinned.layers.get(index), self.model.parity, known)
 
     def _largest(self, wants: Wants, devices: Sequence[Device]) -> list[int]:
-        """Layers that only some of the devices can hold, the largest first."""
+        """Layers that only some of the devices can hold on their own, the largest first."""
         least = min(device.memory for device in devices)
         rest = (i for i in range(len(self.graph.layers)) if i not in wants and self.splittable(i))
-        sizes = {index: self.needed(index) for index in rest}
+        costing = self.costing({})
+        sizes = {index: costing.footprint(index, index + 1).total for index in rest}
         return sorted((i for i in sizes if sizes[i] > least), key=lambda i: -sizes[i])
 
     def _attempt(self, wants: Wants, devices: Sequence[Device]) -> Solution | None:
@@ -128,7 +128,7 @@ class Solver:
             if (cuts := self._cuts(wants, order)) is not None
             for solution in self._grouped(wants, cuts, order, known)
         ]
-        return min(solutions, key=lambda found: found.grouping.score.order, default=None)
+        return min(solutions, key=_order, default=None)
 
     def _cuts(self, wants: Wants, order: Sequence[Device]) -> dict[int, Cut] | None:
         """Split every layer of the list, the devices handed out in order.
@@ -169,28 +169,41 @@ class Solver:
             if found is not None:
                 yield Solution(found, cuts, wants)
 
-    def _widened(self, found: Solution, devices: Sequence[Device]) -> Solution:
-        """Split the bottleneck, or split it wider, as long as that lowers it."""
-        while (wants := self._wider(found, devices)) is not None:
-            next_one = self._attempt(wants, devices)
-            limit = found.grouping.score.decisive * WORTHWHILE
-            if next_one is None or next_one.grouping.score.decisive > limit:
+    def _improved(self, found: Solution, devices: Sequence[Device]) -> Solution:
+        """Split a bottleneck, or split it wider, one at a time, as long as that is worthwhile."""
+        while True:
+            tried = (self._attempt(wants, devices) for wants in self._wider(found, devices))
+            best = min(filter(None, tried), key=_order, default=found)
+            if best.grouping.score.decisive > found.grouping.score.decisive * WORTHWHILE:
                 return found
-            found = next_one
-        return found
+            found = best
 
-    def _wider(self, found: Solution, devices: Sequence[Device]) -> Wants | None:
-        stage = max(found.grouping.stages, key=lambda placed: placed.cost.busiest)
-        if stage.device is None:
-            want = found.wants[stage.start]
-            width = len(found.cuts[stage.start].data) + 1
-            return None if want.data else {**found.wants, stage.start: replace(want, width=width)}
-        works = self.costing({}).chain.works
+    def _wider(self, found: Solution, devices: Sequence[Device]) -> Iterator[Wants]:
+        """Yield what a solution's splits and one split more, or one device more, would be."""
+        stages = found.grouping.stages
+        if self.model.objective == "throughput":
+            stages = (max(stages, key=lambda placed: placed.cost.busiest),)
+        for stage in stages:
+            if stage.device is not None:
+                for index in self._heavy(stage, stage.device):
+                    yield {**found.wants, index: self._wanted(index, devices)}
+            elif not found.wants[stage.start].data:
+                width = len(found.cuts[stage.start].data) + 1
+                want = replace(found.wants[stage.start], width=width)
+                yield {**found.wants, stage.start: want}
+
+    def _heavy(self, stage: Placed, device: Device) -> list[int]:
+        """Return the layers of a stage whose split may gain something."""
+        costing = self.costing({})
         layers = [i for i in range(stage.start, stage.end) if self.splittable(i)]
-        if not layers:
-            return None
-        heaviest = max(layers, key=lambda i: (works[i].macs, works[i].mapped))
-        return {**found.wants, heaviest: self._wanted(heaviest, devices)}
+        if self.model.objective == "throughput":
+            return sorted(layers, key=lambda i: costing.speed(i, device))[:1]
+        rows = Rows(2, self.model.parity)
+        return [i for i in layers if costing.gain(i, rows, device) > 0]
+
+
+def _order(solution: Solution) -> tuple[float, float, int]:
+    return solution.grouping.score.order
 
 
 def _orders(devices: Sequence[Device]) -> list[tuple[Device, ...]]:
@@ -198,9 +211,10 @@ def _orders(devices: Sequence[Device]) -> list[tuple[Device, ...]]:
     fastest = tuple(sorted(devices, key=slowness))
     roomiest = tuple(sorted(devices, key=lambda device: (-device.memory, slowness(device))))
     orders = (fastest, fastest[::-1], roomiest, roomiest[::-1], tuple(devices))
-    kinds = {tuple(map(_kind, order)): order for order in reversed(orders)}
+    kinds = {tuple(map(kind, order)): order for order in reversed(orders)}
     return list(reversed(kinds.values()))
 
 
-def _kind(device: Device) -> tuple[object, ...]:
+def kind(device: Device) -> tuple[object, ...]:
+    """Return all of a device that plans depend on; devices of one kind are interchangeable."""
     return (device.memory, device.profile, device.pace, device.link)

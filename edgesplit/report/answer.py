@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from edgesplit.operate.requests import Answer
-from edgesplit.report.console import people, plain
+from edgesplit.report.console import plain, results
 from edgesplit.spec.units import format_seconds
 from edgesplit.zoo.inputs import top_k
 
@@ -36,10 +36,16 @@ def answer_result(answer: Answer, k: int, labels: Sequence[str]) -> dict[str, An
 
 def show_answer(answer: Answer, k: int, labels: Sequence[str]) -> None:
     """Print an answer."""
-    console = people()
+    console = results()
     console.print(_classes(answer, k, labels) if is_classification(answer) else _arrays(answer))
-    note = f", {answer.recovered} group(s) recovered from parity" if answer.recovered else ""
-    console.print(f"answered in {format_seconds(answer.latency)}{note}")
+    console.print(f"answered in {format_seconds(answer.latency)}{_decoded(answer.recovered)}")
+
+
+def _decoded(groups: int) -> str:
+    """Tell of decoding; no device need have failed for it: parity may have been the faster."""
+    if not groups:
+        return ""
+    return f", {groups} split layer{'s' if groups > 1 else ''} completed by parity"
 
 
 def _classes(answer: Answer, k: int, labels: Sequence[str]) -> Table:

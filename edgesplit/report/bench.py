@@ -7,13 +7,13 @@ from typing import Any
 from rich.table import Table
 
 from edgesplit.operate.bench import Comparison, Run
-from edgesplit.report.console import people, plain
+from edgesplit.report.console import RECOVERED, plain, results
 from edgesplit.spec.units import format_bytes, format_seconds
 
 _HEADINGS = (
     "requests",
     "lost / wrong / late",
-    "recovered from parity",
+    "recovered",
     "latency mean",
     "latency p50",
     "latency p90",
@@ -52,7 +52,7 @@ def _gain(comparison: Comparison) -> Any:  # noqa: ANN401 - None where there is 
 
 def show_bench(comparison: Comparison) -> None:
     """Print a measurement, runs side by side."""
-    console = people()
+    console = results()
     table = Table(title="measured in alternating rounds" if len(comparison.runs) > 1 else None)
     table.add_column("")
     for run in comparison.runs:
@@ -60,6 +60,8 @@ def show_bench(comparison: Comparison) -> None:
     for row in zip(_HEADINGS, *map(_cells, comparison.runs), strict=True):
         table.add_row(*row)
     console.print(table)
+    if any(run.counts.recovered for run in comparison.runs):
+        console.print(RECOVERED)
     for run in comparison.runs:
         _show_devices(run)
         _show_path(run)
@@ -108,7 +110,7 @@ def _show_devices(run: Run) -> None:
             format_bytes(device.memory) if device.memory is not None else "-",
             f"{device.slip_share:.1%}",
         )
-    people().print(table)
+    results().print(table)
 
 
 def _show_path(run: Run) -> None:
@@ -117,7 +119,7 @@ def _show_path(run: Run) -> None:
         return
     parts = ("compute", "wire", "waiting", "overhead")
     told = ", ".join(f"{part} {format_seconds(getattr(path, part))}" for part in parts)
-    people().print(f"critical path of {run.name} (mean of {run.explained} requests): {told}")
+    results().print(f"critical path of {run.name} (mean of {run.explained} requests): {told}")
 
 
 def _predicted_latency(run: Run) -> str:

@@ -1,8 +1,9 @@
-"""Where reports go: tables and progress to stderr for people, JSON to stdout for machines."""
+"""Where reports go: results to stdout, as tables or JSON; progress, notes, errors to stderr."""
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -14,19 +15,37 @@ from rich.console import Console
 
 from edgesplit.dataflow.region import Region
 
+RECOVERED = "[dim]recovered: parity completed the answer; it was faster, or a device was lost[/]"
+"""What people have to know to read a count of recovered requests."""
 
-def people() -> Console:
-    """Return the console that people read: stderr."""
+
+def results() -> Console:
+    """Return the console of what a command was asked for: stdout."""
+    return Console(highlight=False)
+
+
+def notes() -> Console:
+    """Return the console of what is said along the way: stderr."""
     return Console(stderr=True, highlight=False)
 
 
+def say(console: Console, line: str) -> None:
+    """Print a line of markup unwrapped: a path or a command in it is copied whole."""
+    console.print(line, soft_wrap=True)
+
+
 def write_json(result: object) -> None:
-    """Write a result object to stdout as JSON, one document."""
-    sys.stdout.write(json.dumps(plain(result), indent=2) + "\n")
+    """Write a result object to stdout as JSON, one document.
+
+    Raises:
+        OSError: The disk is full or nobody reads; it is flushed, so that this is known here.
+    """
+    sys.stdout.write(json.dumps(plain(result), indent=2, allow_nan=False) + "\n")
+    sys.stdout.flush()
 
 
 def plain(thing: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
-    """Return dataclasses, paths and regions as what JSON knows."""
+    """Return dataclasses, paths and regions as what JSON knows; what is no number becomes null."""
     if is_dataclass(thing) and not isinstance(thing, type) and not isinstance(thing, Region):
         return {field.name: plain(getattr(thing, field.name)) for field in fields(thing)}
     if isinstance(thing, Mapping):
@@ -35,12 +54,14 @@ def plain(thing: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
         return [plain(part) for part in thing]
     if isinstance(thing, Path | Region):
         return str(thing)
+    if isinstance(thing, float) and not math.isfinite(thing):
+        return None
     return thing
 
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
     """Show a spinner on stderr while a step runs, where stderr is a terminal."""
-    console = people()
+    console = notes()
     with console.status(what) if console.is_terminal else nullcontext():
         yield

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from shlex import quote
+
+from rich.markup import escape
 from rich.table import Table
 
 from edgesplit.deploy.deployer import Change
 from edgesplit.operate.beats import State
 from edgesplit.operate.launch import Launched
 from edgesplit.operate.status import ClusterStatus, DeviceStatus
-from edgesplit.report.console import people
+from edgesplit.report.console import results, say
 from edgesplit.spec.units import format_bytes
 
 _COLOURS = {State.READY: "green", State.STARTING: "yellow"}
@@ -22,6 +26,7 @@ def deployed_result(launched: Launched) -> dict[str, object]:
         "epoch": record.epoch,
         "devices": {name: peer.endpoint for name, peer in record.peers.items()},
         "new_shards": launched.prepared.built.new,
+        "changed": sorted(launched.changed),
         "verified": {
             "patterns": len(checked.patterns),
             "worst_error": checked.worst.error,
@@ -30,19 +35,26 @@ def deployed_result(launched: Launched) -> dict[str, object]:
     }
 
 
-def show_deployed(launched: Launched) -> None:
+def show_deployed(launched: Launched, path: Path) -> None:
     """Tell that a deployment answers, and how its shards compared with the whole model."""
-    record, prepared = launched.record, launched.prepared
-    checked = prepared.verification
-    console = people()
+    checked, console = launched.prepared.verification, results()
+    console.print(_deployed(launched))
     console.print(
-        f"[green]deployed[/] to {', '.join(record.programs)} (epoch {record.epoch}; "
-        f"{prepared.built.new} of {len(prepared.built.shards)} shards were new)"
+        f"its shards equal the whole model under {len(checked.patterns)} patterns of loss: "
+        f"worst error {checked.worst.error:.1e} of max|y|, {checked.worst.tolerance:.1e} tolerated"
     )
-    console.print(
-        f"shards equal the whole model under {len(checked.patterns)} patterns of loss: "
-        f"worst error {checked.worst.error:.1e} of max|y|, tolerated {checked.worst.tolerance:.1e}"
-    )
+    say(console, f"next: edgesplit bench {escape(quote(str(path)))}")
+
+
+def _deployed(launched: Launched) -> str:
+    record, built = launched.record, launched.prepared.built
+    devices = ", ".join(record.programs)
+    if not launched.changed:
+        return f"[green]runs already[/] on {devices} (epoch {record.epoch}); nothing was changed"
+    kept = [name for name in record.programs if name not in launched.changed]
+    told = f"epoch {record.epoch}; {built.new} of {len(built.shards)} shards were new"
+    note = f"; {', '.join(kept)} went on running" if kept else ""
+    return f"[green]deployed[/] to {devices} ({told}{note})"
 
 
 def show_changes(changes: tuple[Change, ...]) -> None:
@@ -57,18 +69,19 @@ def show_changes(changes: tuple[Change, ...]) -> None:
             f"{len(change.keep)} blobs, {format_bytes(sum(change.keep.values()))}",
             "keeps running" if change.unchanged else "(re)starts",
         )
-    people().print(table)
+    results().print(table)
 
 
 def show_status(status: ClusterStatus) -> None:
     """Print the state of every device of a deployment."""
     table = Table(title=f"cluster {status.cluster}, epoch {status.epoch}")
-    headings = ("device", "endpoint", "state", "open", "queue", "computed", "memory", "dropped")
+    headings = ("device", "address", "state", "queue", "computed", "memory")
     for heading in headings:
         table.add_column(heading, justify="left" if heading in headings[:3] else "right")
+    table.columns[1].overflow = "fold"
     for device in status.devices:
         table.add_row(*_row(device))
-    console = people()
+    console = results()
     console.print(table)
     if not status.whole:
         console.print(
@@ -80,20 +93,19 @@ def show_status(status: ClusterStatus) -> None:
 
 def _row(device: DeviceStatus) -> tuple[str, ...]:
     colour = _COLOURS.get(device.state, "red")
-    identity = (device.device, device.endpoint, f"[{colour}]{device.state.value}[/]")
+    address = device.endpoint.removeprefix("tcp://")
+    identity = (device.device, address, f"[{colour}]{device.state.value}[/]")
     beat = device.beat
     if beat is None:
-        return (*identity, *("-",) * 5)
+        return (*identity, *("-",) * 3)
     return (
         *identity,
-        str(beat.open),
         str(beat.queue),
         str(beat.computed),
         format_bytes(beat.rss),
-        str(sum(beat.dropped.values())),
     )
 
 
 def show_down(devices: tuple[str, ...], *, dry_run: bool) -> None:
     """Tell which executors were stopped, or would be."""
-    people().print(f"{'would stop' if dry_run else 'stopped'} {', '.join(devices)}")
+    results().print(f"{'would stop' if dry_run else 'stopped'} {', '.join(devices)}")

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from edgesplit.operate.drill import Fault, Phase, PhaseResult, Progress, Verdict
 from edgesplit.operate.load import Outcome
-from edgesplit.report.console import people, plain
+from edgesplit.report.console import RECOVERED, notes, plain, results
 from edgesplit.spec.units import format_seconds
 
 _SHOWN = (Phase.BEFORE, Phase.DURING, Phase.AFTER)
@@ -21,7 +21,7 @@ class DrillView:
     """Shows a drill as it goes: a live table on a terminal, a line an event elsewhere."""
 
     def __init__(self) -> None:
-        self._console = people()
+        self._console = notes()
         self._live = Live(console=self._console, transient=True, refresh_per_second=8)
         self._counts: dict[Phase, dict[str, int]] = {}
         self._event = ""
@@ -37,7 +37,8 @@ class DrillView:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._live.stop()
+        if self._console.is_terminal:
+            self._live.stop()
 
     def __call__(self, progress: Progress) -> None:
         """Take a piece of progress, in the thread that leads the drill."""
@@ -91,8 +92,10 @@ def show_verdict(
     accuracy: Mapping[Phase, float] | None = None,
 ) -> None:
     """Print the phases of a drill side by side, and what it proved."""
-    console = people()
+    console = results()
     console.print(_verdict_table(verdict, accuracy))
+    if verdict.total.recovered:
+        console.print(RECOVERED)
     console.print(f"p99 during / before: {verdict.p99_ratio:.2f}")
     if beside is not None:
         console.print(f"p99 during / before with nothing harmed: {beside.p99_ratio:.2f}")

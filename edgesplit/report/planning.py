@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from edgesplit.plan.allocation import Allocation, DevicePrediction, Prediction, Stage
 from edgesplit.plan.coverage import why_not
 from edgesplit.plan.planner import Planned
-from edgesplit.report.console import people, plain
+from edgesplit.report.console import plain, results, say
 from edgesplit.spec.units import format_bytes, format_seconds
 
 
 def show_starter(cluster: Path, model: Path) -> None:
     """Tell which starter files were written and what to do with them."""
-    console = people()
-    console.print(f"wrote [bold]{cluster}[/] and [bold]{model}[/]; both are commented")
-    console.print(f"next: edgesplit plan {cluster} {model} -o allocation.yaml")
+    console = results()
+    names, words = (
+        [escape(form(str(path))) for path in (cluster, model, cluster.with_name("allocation.yaml"))]
+        for form in (str, quote)
+    )
+    say(console, f"wrote [bold]{names[0]}[/] and [bold]{names[1]}[/]; both are commented")
+    say(console, f"next: edgesplit plan {' '.join(words[:2])} -o {words[2]}")
 
 
 def plan_result(planned: Planned, path: Path | None) -> dict[str, Any]:
@@ -33,11 +39,12 @@ def plan_result(planned: Planned, path: Path | None) -> dict[str, Any]:
     }
 
 
-def show_plan(planned: Planned, path: Path | None) -> None:
+def show_plan(planned: Planned, path: Path | None, console: Console | None = None) -> None:
     """Print the allocation as a table, with its predictions."""
-    console = people()
+    console = console or results()
     allocation, prediction = planned.allocation, _prediction(planned.allocation)
-    table = Table(title=f"{planned.graph.name} over {len(prediction.devices)} devices")
+    many = len(prediction.devices)
+    table = Table(title=f"{planned.graph.name} over {many} device{'' if many == 1 else 's'}")
     table.add_column("device")
     table.add_column("tasks")
     for heading in ("memory", "weights", "budget", "compute", "transfer"):
@@ -48,9 +55,8 @@ def show_plan(planned: Planned, path: Path | None) -> None:
     for line in _summary(planned, prediction):
         console.print(line)
     if path is not None:
-        console.print(
-            f"wrote [bold]{escape(str(path))}[/]; next: edgesplit deploy {escape(str(path))}"
-        )
+        say(console, f"wrote [bold]{escape(str(path))}[/]")
+        say(console, f"next: edgesplit deploy {escape(quote(str(path)))}")
 
 
 def _prediction(allocation: Allocation) -> Prediction:

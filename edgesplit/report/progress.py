@@ -1,4 +1,4 @@
-"""The progress of a launch on stderr: a bar a device on a terminal, a line a step elsewhere."""
+"""The progress of a launch on stderr: a bar a device on a terminal, one line a step elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from edgesplit.operate.launch import Stage
-from edgesplit.report.console import people
+from edgesplit.report.console import notes
 from edgesplit.spec.units import format_bytes
 
 _WORDS = {
@@ -17,11 +17,11 @@ _WORDS = {
     "build": "cutting shards",
     "verify": "comparing with the whole model",
     "measure": "measuring shards for pacing",
-    "probe": "checking",
-    "keys": "making keys",
-    "push": "pushing",
-    "staged": "staged",
-    "keep": "unchanged",
+    "probe": "checking devices",
+    "keys": "checking keys",
+    "push": "pushing shards",
+    "staged": "ready to start",
+    "keep": "runs it already",
     "start": "starting executors",
     "wait": "waiting until all are ready",
 }
@@ -32,7 +32,7 @@ class LaunchProgress:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._console = people()
+        self._console = notes()
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -59,7 +59,8 @@ class LaunchProgress:
 
     def stop(self) -> None:
         """Take the bars away; what comes next may print."""
-        self._bars.stop()
+        if self._console.is_terminal:
+            self._bars.stop()
 
     def __call__(self, stage: Stage) -> None:
         """Take a stage of the launch."""
@@ -79,15 +80,18 @@ class LaunchProgress:
         )
 
     def _tell(self, stage: Stage) -> None:
-        text = _description(stage)
+        text = _words(stage)
         if text not in self._told:
             self._told.add(text)
             self._console.print(text)
 
 
 def _description(stage: Stage) -> str:
-    words = _WORDS.get(stage.what, stage.what)
-    return f"{stage.device}: {words}" if stage.device else words
+    return f"{stage.device}: {_words(stage)}" if stage.device else _words(stage)
+
+
+def _words(stage: Stage) -> str:
+    return _WORDS.get(stage.what, stage.what)
 
 
 def _amount(stage: Stage) -> str:

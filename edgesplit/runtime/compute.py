@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from threading import Condition, Event, Thread
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
 
 import numpy as np
 import onnxruntime as ort
@@ -73,7 +74,7 @@ class Compute:
         self._order = count()
         self._heap: list[tuple[float, int, int, int, Work]] = []
         self._done: deque[Done] = deque()
-        self._changed = Condition()
+        self._submitted: SimpleQueue[Work | None] = SimpleQueue()
         self._stop = Event()
         self._running: tuple[str, float] | None = None
         self._thread = Thread(target=self._loop, name="compute", daemon=True)
@@ -82,7 +83,7 @@ class Compute:
     @property
     def queue(self) -> int:
         """Work that waits."""
-        return len(self._heap)
+        return len(self._heap) + self._submitted.qsize()
 
     def running(self, now: float) -> tuple[str, float] | None:
         """Return the running task's name and its age in seconds."""
@@ -91,13 +92,9 @@ class Compute:
 
     def submit(self, works: Sequence[Work]) -> None:
         """Queue work; requests that opened first are computed first."""
-        with self._changed:
-            for work in works:
-                attempt = work.attempt
-                age = (attempt.opened, attempt.request, work.task.id, next(self._order))
-                heapq.heappush(self._heap, (*age, work))
-            self.tally.queue_max = max(self.tally.queue_max, len(self._heap))
-            self._changed.notify()
+        for work in works:
+            self._submitted.put(work)
+        self.tally.queue_max = max(self.tally.queue_max, self.queue)
 
     def take(self) -> list[Done]:
         """Return what is done and not yet taken."""
@@ -107,8 +104,7 @@ class Compute:
         """End the thread, in the midst of a task if need be; tell whether it ended in time."""
         self._stop.set()
         self._options.terminate = True
-        with self._changed:
-            self._changed.notify()
+        self._submitted.put(None)
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
@@ -118,9 +114,17 @@ class Compute:
             self._running = None
 
     def _next(self) -> Work | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._heap or self._stop.is_set())
-            return None if self._stop.is_set() else heapq.heappop(self._heap)[-1]
+        """Wait for work and return what is most urgent; None asks to end."""
+        while True:
+            try:
+                work = self._submitted.get(block=not self._heap)
+            except Empty:
+                return heapq.heappop(self._heap)[-1]
+            if work is None:
+                return None
+            attempt = work.attempt
+            age = (attempt.opened, attempt.request, work.task.id, next(self._order))
+            heapq.heappush(self._heap, (*age, work))
 
     def _compute(self, work: Work) -> None:
         start = time.monotonic()

@@ -41,10 +41,14 @@ class Delivery:
             elif receiver != self._program.device:
                 self._outgoing.send(receiver, header, array, deadline=deadline)
 
-    def forget(self, nonce: int, request: int, lowest: int) -> None:
-        """Drop what waits for a closed request, and for all older than `lowest`."""
+    def forget(self, nonce: int, request: int) -> None:
+        """Drop what waits for a closed request."""
         for way in (self._outgoing, self._listener):
             way.forget(nonce, request)
+
+    def forget_below(self, nonce: int, lowest: int) -> None:
+        """Drop what waits for requests older than `lowest`."""
+        for way in (self._outgoing, self._listener):
             way.forget_below(nonce, lowest)
 
     def expire(self, now: float) -> None:

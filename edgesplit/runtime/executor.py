@@ -185,12 +185,14 @@ class Executor:
         sender, header = arrival.sender, arrival.header
         if header.kind is Kind.HELLO:
             return self._hello(arrival, now)
-        if header.kind is Kind.OPEN:
-            return self._requests.announce(sender, header, now)
-        if drop := self._requests.close(sender, header, now):
+        opens = header.kind is Kind.OPEN
+        if drop := (self._requests.announce if opens else self._requests.close)(
+            sender, header, now
+        ):
             return drop
-        lowest = self._requests.gateways[header.nonce].lowest
-        self._delivery.forget(header.nonce, header.request, lowest)
+        if not opens:
+            self._delivery.forget(header.nonce, header.request)
+        self._delivery.forget_below(header.nonce, self._requests.gateways[header.nonce].lowest)
         return None
 
     def _hello(self, arrival: Arrival, now: float) -> Drop | None:

@@ -12,7 +12,7 @@ import onnxruntime as ort
 from edgesplit.dataflow.table import GATEWAY, Flow, Task, TaskTable
 from edgesplit.errors import RuntimeFault
 from edgesplit.runtime.program import Program
-from edgesplit.runtime.session import open_session, share_allocator, warm
+from edgesplit.runtime.session import open_session, return_freed_memory, share_allocator, warm
 
 _log = logging.getLogger(__name__)
 _REMEDY = "deploy the allocation again"
@@ -90,7 +90,8 @@ def _sessions(
         if not path.is_file():
             raise RuntimeFault("a shard is missing", where=str(path), remedy=_REMEDY)
     if paths:
-        share_allocator()
+        return_freed_memory()
+    share_allocator()
     sessions = {}
     for task in tasks:
         if task.id in paths:

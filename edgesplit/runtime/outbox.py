@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isinf
 from typing import Any, cast
 
@@ -38,7 +38,7 @@ class Letter:
         if isinf(self.deadline):
             return self.header.pack()
         remaining = int(max(0.0, self.deadline - now) * 1e6)
-        return replace(self.header, remaining=min(remaining, MAX_REMAINING)).pack()
+        return self.header.pack(min(remaining, MAX_REMAINING))
 
 
 class Outbox:

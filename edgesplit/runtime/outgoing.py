@@ -187,6 +187,7 @@ class _Link:
         self.shaken = False
         self.eager = False
         self._poller = poller
+        self._watched = IN
         poller.register(socket, IN)
         poller.register(self.monitor, IN)
         socket.connect(endpoint)
@@ -233,8 +234,10 @@ class _Link:
 
     def _watch(self) -> None:
         """Have the poller report room only where something waits for it."""
-        wanted = self.shaken and (self.eager or len(self.outbox) > 0)
-        self._poller.modify(self.socket, IN | (OUT if wanted else 0))
+        wanted = IN | (OUT if self.shaken and (self.eager or len(self.outbox) > 0) else 0)
+        if wanted != self._watched:
+            self._watched = wanted
+            self._poller.modify(self.socket, wanted)
 
     def _deliver(self, letter: Letter) -> bool:
         # Asking first makes libzmq look at its mailbox: a bare send may miss room made just now.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,17 @@ from edgesplit.errors import RuntimeFault
 
 _ERROR = 3
 _SAME_AS_REQUESTED = 1
+_M_MMAP_THRESHOLD, _THRESHOLD = -3, 1 << 20
+
+
+def return_freed_memory() -> None:
+    """Have the C library give large blocks back to the system as they are freed.
+
+    The weights of convolutions pass through the heap while they are reordered; glibc would keep
+    that heap, up to twice the weights. Without glibc there is no such setting, and no such heap.
+    """
+    if hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, _THRESHOLD)
 
 
 def share_allocator() -> None:

@@ -139,11 +139,11 @@ def _reason(detail: ErrorDetails) -> str:
 
 
 def _section_at(model: type[Section], path: Path) -> type[Section]:
-    """Return the section class that a path leads to; steps into mappings by name are skipped."""
+    """Return the section class that a path leads to; steps to a name or an index are skipped."""
     steps = iter(path)
     for step in steps:
         annotation = model.model_fields[str(step)].annotation
-        if get_origin(annotation) is dict:
+        if get_origin(annotation) in {dict, tuple}:
             next(steps)
         model = _section_in(annotation) or model
     return model

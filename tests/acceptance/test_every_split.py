@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def blocks(extent: int, count: int) -> list[tuple[int, int]]:
     for index in range(count):
         ends.append(max(ends[-1] + 1, round(extent * sum(weights[: index + 1]) / sum(weights))))
     ends[-1] = extent
-    return list(zip(ends, ends[1:], strict=False))
+    return list(pairwise(ends))
 
 
 def split_stage(graph: Graph, layer: Layer, devices: int, parity: int) -> Stage:

@@ -63,6 +63,7 @@ def test_rounds_alternate_and_the_gain_is_a_ratio(lab: MakeLab, steady_lab: Lab)
     assert gain.throughput > 1
     assert result.gain("slow", over="slow").latency == 1
     assert [len(run.samples) for run in result.runs] == [21, 21]
+    assert [(run.counts.sent, run.counts.clean) for run in result.runs] == [(21, True)] * 2
 
 
 def test_a_run_past_its_pace_is_void(lab: MakeLab) -> None:

@@ -204,9 +204,10 @@ def test_an_unprotected_device_loses_requests_by_name_and_a_retry_saves_them(
         cluster.kill("last")
         with pytest.raises(RequestLost, match="silent: last"):
             gateway.infer(cluster.feeds(0), deadline=0.5)
-        future = gateway.submit(cluster.feeds(1), deadline=30)
+        # It is tried again when the device is back, not when half of its time is over.
+        future = gateway.submit(cluster.feeds(1), deadline=3000)
         cluster.restore("last")
-        assert wrong(cluster, future.result(), 1) < 1e-5
+        assert wrong(cluster, future.result(timeout=60), 1) < 1e-5
 
 
 def test_a_stuck_request_does_not_push_others_out_of_the_devices_window(lab: MakeLab) -> None:
@@ -235,7 +236,7 @@ def test_connecting_needs_only_the_devices_that_answers_need(lab: MakeLab) -> No
     with cluster.join(wait=2.0) as gateway:
         assert wrong(cluster, gateway.infer(cluster.feeds(0)), 0) < 1e-5
     cluster.kill("last")
-    with pytest.raises(HostError, match="last is unreachable") as failure:
+    with pytest.raises(HostError, match="unreachable after 1 s") as failure:
         cluster.join(wait=1.0)
     assert failure.value.where == "last, left"
 

@@ -190,6 +190,7 @@ class Bed:
     ports: dict[str, int] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     pace: Mapping[int, float] = field(default_factory=dict)
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.blobs.mkdir(exist_ok=True)
@@ -234,7 +235,7 @@ class Bed:
         (self.folder / f"{device}.program").write_text(program.to_json())
         (self.folder / f"{device}.secret").write_bytes(self.keys[device].secret)
         with (self.folder / f"{device}.log").open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [
                     *(sys.executable, "-c", _RUN),
                     *(self.folder / f"{device}.program", self.folder / f"{device}.secret"),
@@ -243,6 +244,8 @@ class Bed:
                 stderr=log,
                 env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
             )
+        self.started.append(process)
+        return process
 
     def log(self, device: str) -> str:
         return (self.folder / f"{device}.log").read_text()
@@ -258,7 +261,8 @@ class Bed:
         return int(statm[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self) -> None:
-        for process in self.processes.values():
+        """End every executor that was ever started, also one that a test lost sight of."""
+        for process in self.started:
             process.kill()
             process.wait(PATIENCE)
 

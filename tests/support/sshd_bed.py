@@ -116,7 +116,7 @@ def sshd_bed(folder: Path, count: int) -> Iterator[SshdBed]:
     identity, known = folder / "id", folder / "known_hosts"
     _keygen(identity)
     addresses = [f"127.0.0.{_FIRST_ADDRESS + i}" for i in range(count)]
-    port = _free_port(addresses)
+    port = free_port(addresses)
     hosts = [_host(folder / a, a, port, known, identity) for a in addresses]
     known.write_text("".join(f"[{h.address}]:{h.port} {h.host_key}\n" for h in hosts))
     processes: list[subprocess.Popen[bytes]] = []
@@ -181,7 +181,7 @@ def _await(host: SshdHost, process: subprocess.Popen[bytes]) -> None:
     pytest.fail(f"sshd ended with {process.returncode}: {host.log.read_text()}")
 
 
-def _free_port(addresses: list[str]) -> int:
+def free_port(addresses: list[str]) -> int:
     """Return a port that is free on all the addresses."""
     while True:
         port = 20000 + secrets.randbelow(10000)

@@ -1,0 +1,40 @@
+"""Device order: interchangeable devices take their places in the order of the cluster file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+
+from edgesplit.plan.allocation import Share, Stage
+from edgesplit.plan.solver import kind
+from edgesplit.spec.cluster import Device
+
+
+def in_file_order(
+    stages: Sequence[Stage], devices: Sequence[Device], pinned: Collection[str]
+) -> tuple[Stage, ...]:
+    """Return the same stages with devices of one kind swapped, so that they appear in file order.
+
+    Devices appear stage by stage, those of data shares before those of parity. Costs don't
+    change: devices of one kind differ in name and address only.
+
+    Args:
+        stages: Stages in execution order.
+        devices: The cluster's devices, in the order of its file.
+        pinned: Names of devices that stay where they are.
+    """
+    free = [device for device in devices if device.name not in pinned]
+    kinds = {device.name: (kind(device), device.connection) for device in free}
+    waiting: dict[object, Iterator[str]] = {
+        which: iter([name for name, other in kinds.items() if other == which])
+        for which in kinds.values()
+    }
+    used = dict.fromkeys(chain.from_iterable(stage.devices for stage in stages))
+    names = {name: next(waiting[kinds[name]]) if name in kinds else name for name in used}
+    return tuple(_renamed(stage, names) for stage in stages)
+
+
+def _renamed(stage: Stage, names: Mapping[str, str]) -> Stage:
+    shares = tuple(Share(names[share.device], share.lo, share.hi) for share in stage.shares)
+    return replace(stage, shares=shares, parity=tuple(names[name] for name in stage.parity))

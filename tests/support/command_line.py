@@ -1,0 +1,147 @@
+"""edgesplit as a person runs it: the command in a process of its own, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+COMMAND = (sys.executable, "-m", "edgesplit")
+_PATIENCE = 120.0
+"""Seconds that a command may take, however busy this machine is."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A folder to work in, with a home for keys and devices of its own."""
+
+    folder: Path
+    cache: Path
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def env(self) -> dict[str, str]:
+        own = {"EDGESPLIT_CACHE": str(self.cache), "EDGESPLIT_HOME": str(self.home)}
+        return {**os.environ, "COLUMNS": "80", **own, **self.extra}
+
+    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *map(str, words)],
+            cwd=self.folder,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+
+    def done(self, *words: str | Path) -> str:
+        """Run a command that must succeed; return its stdout."""
+        finished = self.run(*words)
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout
+
+    def json(self, *words: str | Path) -> Any:  # noqa: ANN401 - JSON has no narrower type
+        """Run a command that must succeed and write one JSON document, without NaN."""
+        return strict_json(self.done(*words, "--json"))
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def edit(self, name: str, old: str, new: str, to: str) -> Path:
+        """Write a copy of a file with one passage changed."""
+        text = (self.folder / name).read_text(encoding="utf-8")
+        assert old in text
+        return self.write(to, text.replace(old, new, 1))
+
+    def start(self) -> None:
+        """Write the starter files, with ports that are free."""
+        self.done("init", ".")
+        text = (self.folder / "cluster.yaml").read_text(encoding="utf-8")
+        for number, port in enumerate(free_ports(6), 1):
+            text = text.replace(f"pi{number}: {{}}", f"pi{number}: {{port: {port}}}", 1)
+        self.write("cluster.yaml", text)
+
+    @contextmanager
+    def begun(self, *words: str, until: str) -> Iterator[subprocess.Popen[str]]:
+        """Yield a command that has just written a line with these words to stderr."""
+        with subprocess.Popen(
+            [*COMMAND, *words],
+            cwd=self.folder,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stderr is not None
+            assert any(until in line for line in process.stderr)
+            yield process
+
+    def executors(self) -> list[int]:
+        """Return the processes that serve a device of this desk's, wherever its folder is."""
+        return [pid for pid in _processes() if self._owns(pid)]
+
+    def _owns(self, pid: int) -> bool:
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            env = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return False
+        ours = f"EDGESPLIT_HOME={self.home}\0".encode()
+        return b"edgesplit.runtime" in words and ours in env + b"\0"
+
+
+def strict_json(text: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    """Return what a JSON document says; one with NaN or Infinity in it is none."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def refused(finished: subprocess.CompletedProcess[str], code: int, *fragments: str) -> None:
+    """Check that a command failed as a person can understand: what, where, and what to try."""
+    assert finished.returncode == code, finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert "error: " in finished.stderr
+    assert "try: " in finished.stderr
+    assert finished.stdout == ""
+    for fragment in fragments:
+        assert fragment in finished.stderr
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return every file in a folder by relative path, to see that nothing was touched."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
