@@ -10,29 +10,16 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 from onnx import ModelProto, ValueInfoProto, helper
-from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 from edgesplit.dataflow.table import Port
 from edgesplit.errors import ModelError
+from edgesplit.runtime.failures import ORT_FAILURES
 
 BATCH_BYTES = 256 << 20
 """Bytes of values that one measuring run holds at most, as far as they are known before."""
 
 WEIGHTS_FROM = 1024
 """Bytes from which a constant is stored beside the folded model instead of in it."""
-
-_FAILURES = (
-    failures.EPFail,
-    failures.EngineError,
-    failures.Fail,
-    failures.InvalidArgument,
-    failures.InvalidGraph,
-    failures.InvalidProtobuf,
-    failures.NoModel,
-    failures.NoSuchFile,
-    failures.NotImplemented,
-    failures.RuntimeException,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +72,7 @@ def measure(path: Path, inputs: Sequence[Port], where: str) -> dict[str, Measure
     for names in _batches(known):
         try:
             values = session.run_with_ort_values(names, feeds)
-        except _FAILURES as error:
+        except ORT_FAILURES as error:
             raise _refusal("can't be run", error, where) from error
         for name, value in zip(names, values, strict=True):
             found[name] = _measured(value, inferred=_static(known[name]))
@@ -119,7 +106,7 @@ def _plain_options() -> ort.SessionOptions:
 def _session(model: str | bytes, options: ort.SessionOptions, where: str) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except _FAILURES as error:
+    except ORT_FAILURES as error:
         raise _refusal("is not a model that ONNX Runtime can prepare", error, where) from error
 
 

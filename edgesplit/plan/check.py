@@ -24,6 +24,7 @@ def check(graph: Graph, allocation: Allocation) -> None:
             remedy="run `edgesplit plan` again",
         )
     _check_order(graph, allocation)
+    _check_names(allocation)
     for stage in allocation.stages:
         _check_devices(stage)
         if stage.split == "output":
@@ -45,6 +46,13 @@ def _check_order(graph: Graph, allocation: Allocation) -> None:
     elif missing is not None:
         what = f"no stage holds layer {missing!r}"
     raise PlanError(what, remedy=f"the layers are {', '.join(wanted)}")
+
+
+def _check_names(allocation: Allocation) -> None:
+    names = Counter(stage.name for stage in allocation.stages)
+    for stage in allocation.stages:
+        if names[stage.name] > 1:
+            raise _wrong(stage, f"{names[stage.name]} stages have this name")
 
 
 def _check_devices(stage: Stage) -> None:

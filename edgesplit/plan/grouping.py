@@ -48,7 +48,7 @@ class Placed:
 class Grouping:
     """A row of stages, as its last one and those before it."""
 
-    score: Score = Score()
+    score: Score
     last: Placed | None = None
     before: Grouping | None = None
 
@@ -76,7 +76,7 @@ class Grouper:
 
     def best(self) -> Grouping | None:
         """Return the best grouping of all layers, or None where they don't fit."""
-        row: list[Grouping | None] = [Grouping()]
+        row: list[Grouping | None] = [Grouping(Score())]
         row += [None] * len(self.order)
         reached = [row] + [[None] * len(row) for _ in range(len(self.costing.chain))]
         for start in range(len(self.costing.chain)):
@@ -84,33 +84,25 @@ class Grouper:
             for end, home in self._runs(start):
                 for used, grouping in enumerate(reached[start]):
                     if grouping is not None:
-                        self._extend(grouping, start, end, home, used, reached[end])
+                        for taken, placed in self._placed(start, end, home, used):
+                            _offer(reached[end], taken, self._with(grouping, placed))
         ends = (found for found in reached[-1] if found is not None)
         return min(ends, key=lambda found: found.score, default=None)
 
-    def _extend(
-        self,
-        grouping: Grouping,
-        start: int,
-        end: int,
-        home: Device | None,
-        used: int,
-        row: list[Grouping | None],
-    ) -> None:
-        """Offer a grouping with one stage more to the row of what ends there."""
-        split = self.splits.get(start)
-        device, taken = home, used
-        if split is None and home is None:
-            if used == len(self.order):
-                return
-            device, taken = self.order[used], used + 1
-        cost = split or (device and self.costing.whole(start, end, device))
-        if cost is None:
-            return
-        score = grouping.score.then(cost, self.objective)
-        held = row[taken]
-        if held is None or score < held.score:
-            row[taken] = Grouping(score, Placed(start, end, device, cost), grouping)
+    def _with(self, grouping: Grouping, placed: Placed) -> Grouping:
+        return Grouping(grouping.score.then(placed.cost, self.objective), placed, grouping)
+
+    def _placed(
+        self, start: int, end: int, home: Device | None, used: int
+    ) -> Iterator[tuple[int, Placed]]:
+        """Yield the stage, if it fits, and how many devices of the order are used with it."""
+        if start in self.splits:
+            yield used, Placed(start, end, None, self.splits[start])
+        elif home is not None or used < len(self.order):
+            device, taken = (home, used) if home else (self.order[used], used + 1)
+            cost = self.costing.whole(start, end, device)
+            if cost is not None:
+                yield taken, Placed(start, end, device, cost)
 
     def _runs(self, start: int) -> Iterator[tuple[int, Device | None]]:
         """Yield where a stage that begins at a layer may end, and the device it must be on."""
@@ -131,6 +123,12 @@ class Grouper:
 def _skip(row: list[Grouping | None]) -> None:
     """Let a device go unused where that is better."""
     for used in range(1, len(row)):
-        held, fewer = row[used], row[used - 1]
-        if fewer is not None and (held is None or fewer.score < held.score):
-            row[used] = fewer
+        fewer = row[used - 1]
+        if fewer is not None:
+            _offer(row, used, fewer)
+
+
+def _offer(row: list[Grouping | None], used: int, found: Grouping) -> None:
+    held = row[used]
+    if held is None or found.score < held.score:
+        row[used] = found

@@ -33,21 +33,11 @@ def procedure1(graph: Graph, cluster: Cluster, model: ModelSpec) -> Allocation:
         PlanError: A pin can't be met, or the model doesn't fit the devices.
     """
     pinned = resolve(graph, cluster, model)
-    solver = Solver(graph, model, pinned)
-    candidates = (
-        Allocation(
-            cluster,
-            model,
-            graph.digest,
-            in_file_order(solution.stages(graph), cluster.devices, pinned.devices),
-        )
-        for devices in _sets(cluster, pinned)
-        if (solution := solver.solve(devices)) is not None
-    )
-    judged = [replace(found, prediction=predict(graph, found)) for found in candidates]
-    if not judged:
+    found = dict.fromkeys(_candidates(graph, cluster, model, pinned))
+    if not found:
         raise why_infeasible(graph, cluster, model)
-    return min(judged, key=_rank)
+    allocations = (Allocation(cluster, model, graph.digest, stages) for stages in found)
+    return min((_judged(graph, allocation) for allocation in allocations), key=_rank)
 
 
 def single(graph: Graph, cluster: Cluster, model: ModelSpec) -> Allocation:
@@ -72,7 +62,7 @@ def single(graph: Graph, cluster: Cluster, model: ModelSpec) -> Allocation:
             f"{graph.name} needs {format_bytes(needed)} on one device; {most.name} has the "
             f"largest budget, {format_bytes(most.memory)}"
         )
-    judged = [replace(found, prediction=predict(graph, found)) for found in fitting]
+    judged = (_judged(graph, found) for found in fitting)
     return min(judged, key=lambda found: _prediction(found).latency)
 
 
@@ -85,6 +75,21 @@ def _fits(graph: Graph, allocation: Allocation) -> bool:
     device = allocation.cluster.device(allocation.stages[0].shares[0].device)
     needed = footprints(graph, allocation)[device.name].total
     return device.connection == "local" or needed <= device.memory
+
+
+def _candidates(
+    graph: Graph, cluster: Cluster, model: ModelSpec, pinned: Pinned
+) -> Iterator[tuple[Stage, ...]]:
+    """Yield the stages that are best on each set of devices that can hold the model."""
+    solver = Solver(graph, model, pinned)
+    for devices in _sets(cluster, pinned):
+        solution = solver.solve(devices)
+        if solution is not None:
+            yield in_file_order(solution.stages(graph), cluster.devices, pinned.devices)
+
+
+def _judged(graph: Graph, allocation: Allocation) -> Allocation:
+    return replace(allocation, prediction=predict(graph, allocation))
 
 
 def _sets(cluster: Cluster, pinned: Pinned) -> Iterator[Sequence[Device]]:

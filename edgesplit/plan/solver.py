@@ -9,7 +9,7 @@ from edgesplit.cost.chain import Chain, Rows
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Share, Stage
 from edgesplit.plan.costing import Costing
-from edgesplit.plan.grouping import Grouper, Grouping, Placed
+from edgesplit.plan.grouping import Grouper, Grouping, Placed, Score
 from edgesplit.plan.pins import Pinned
 from edgesplit.plan.splittable import channels, why_not_split
 from edgesplit.plan.splitting import Cut, Wanted, cut, slowness, stage_cost, wanted
@@ -21,6 +21,9 @@ Wants = Mapping[int, Wanted]
 WORTHWHILE = 0.95
 """A split that isn't forced must bring the objective below this share of what it was: every device
 more is one more that can fail."""
+
+
+_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,23 +127,32 @@ class Solver:
         known = {device.name: device for device in devices}
         solutions = [
             solution
-            for order in _orders(free)
-            if (cuts := self._cuts(wants, order)) is not None
-            for solution in self._grouped(wants, cuts, order, known)
+            for cuts in self._choices(wants, free)
+            for solution in self._grouped(wants, cuts, free, known)
         ]
-        return min(solutions, key=_order, default=None)
+        return min(solutions, key=_score, default=None)
+
+    def _choices(self, wants: Wants, free: Sequence[Device]) -> list[Mapping[int, Cut]]:
+        """Return the splits by each order of the devices, those that differ in names only once."""
+        found: dict[tuple[object, ...], Mapping[int, Cut]] = {}
+        for order in _orders(free) if wants else [free]:
+            cuts = self._cuts(wants, order)
+            if cuts is not None:
+                which = ((i, made.blocks, *map(kind, made.devices)) for i, made in cuts.items())
+                found.setdefault(tuple(which), cuts)
+        return list(found.values())
 
     def _cuts(self, wants: Wants, order: Sequence[Device]) -> dict[int, Cut] | None:
         """Split every layer of the list, the devices handed out in order.
 
-        Twice: how many rows a layer sends depends on its width, and what the next one must hold
-        on what it receives.
+        Again until it settles: how many rows a layer sends depends on its width, and what the
+        next one must hold on what it receives.
         """
         splits = {
             index: Rows(max(want.width, len(want.data)), want.parity)
             for index, want in wants.items()
         }
-        for _ in range(2):
+        for _ in range(_ROUNDS):
             pool, cuts = list(order), {}
             for index, want in wants.items():
                 made = cut(self.costing(splits), want, pool)
@@ -149,22 +161,24 @@ class Solver:
                 cuts[index] = made
                 pool = [device for device in pool if device not in made.devices]
             wants = {i: replace(want, width=len(cuts[i].data)) for i, want in wants.items()}
-            splits = {i: Rows(len(made.data), len(made.parity)) for i, made in cuts.items()}
-        return cuts
+            before, splits = splits, _rows(cuts)
+            if splits == before:
+                return cuts
+        return None
 
     def _grouped(
         self,
         wants: Wants,
         cuts: Mapping[int, Cut],
-        order: Sequence[Device],
+        free: Sequence[Device],
         known: Mapping[str, Device],
     ) -> Iterator[Solution]:
         """Yield the best grouping over the devices that the split layers left, in a few orders."""
         taken = {device.name for made in cuts.values() for device in made.devices}
-        costing = self.costing({i: Rows(len(c.data), len(c.parity)) for i, c in cuts.items()})
+        costing = self.costing(_rows(cuts))
         splits = {index: stage_cost(costing, made) for index, made in cuts.items()}
         homes = {(start, end): known[name] for start, end, name in self.pinned.homes}
-        for rest in _orders([device for device in order if device.name not in taken]):
+        for rest in _orders([device for device in free if device.name not in taken]):
             found = Grouper(costing, self.model.objective, rest, splits, homes).best()
             if found is not None:
                 yield Solution(found, cuts, wants)
@@ -173,7 +187,7 @@ class Solver:
         """Split a bottleneck, or split it wider, one at a time, as long as that is worthwhile."""
         while True:
             tried = (self._attempt(wants, devices) for wants in self._wider(found, devices))
-            best = min(filter(None, tried), key=_order, default=found)
+            best = min(filter(None, tried), key=_score, default=found)
             if best.grouping.score.decisive > found.grouping.score.decisive * WORTHWHILE:
                 return found
             found = best
@@ -185,25 +199,30 @@ class Solver:
             stages = (max(stages, key=lambda placed: placed.cost.busiest),)
         for stage in stages:
             if stage.device is not None:
-                for index in self._heavy(stage, stage.device):
+                for index in self._heavy(stage, stage.device, found.grouping.score):
                     yield {**found.wants, index: self._wanted(index, devices)}
             elif not found.wants[stage.start].data:
                 width = len(found.cuts[stage.start].data) + 1
                 want = replace(found.wants[stage.start], width=width)
                 yield {**found.wants, stage.start: want}
 
-    def _heavy(self, stage: Placed, device: Device) -> list[int]:
-        """Return the layers of a stage whose split may gain something."""
+    def _heavy(self, stage: Placed, device: Device, score: Score) -> list[int]:
+        """Return the layers of a stage whose split may be worthwhile."""
         costing = self.costing({})
         layers = [i for i in range(stage.start, stage.end) if self.splittable(i)]
         if self.model.objective == "throughput":
             return sorted(layers, key=lambda i: costing.speed(i, device))[:1]
-        rows = Rows(2, self.model.parity)
-        return [i for i in layers if costing.gain(i, rows, device) > 0]
+        rows, least = Rows(2, self.model.parity), (1 - WORTHWHILE) * score.decisive
+        return [i for i in layers if costing.gain(i, rows, device) > least]
 
 
-def _order(solution: Solution) -> tuple[float, float, int]:
-    return solution.grouping.score.order
+def _score(solution: Solution) -> Score:
+    return solution.grouping.score
+
+
+def _rows(cuts: Mapping[int, Cut]) -> dict[int, Rows]:
+    """Return how the outputs of split layers travel."""
+    return {index: Rows(len(made.data), len(made.parity)) for index, made in cuts.items()}
 
 
 def _orders(devices: Sequence[Device]) -> list[tuple[Device, ...]]:

@@ -16,7 +16,9 @@ import numpy as np
 import onnxruntime as ort
 
 from edgesplit.dataflow.assembly import Array
+from edgesplit.errors import RuntimeFault
 from edgesplit.runtime.attempt import Work
+from edgesplit.runtime.failures import ORT_FAILURES
 from edgesplit.runtime.session import output_names
 
 _log = logging.getLogger(__name__)
@@ -35,6 +37,13 @@ class Done:
     start: float
     end: float
     paced: float
+
+    def trace(self, sent: float) -> list[float]:
+        """Return request, attempt, task, last flow, and seconds: formed, start, end, paced, sent."""
+        work, attempt = self.work, self.work.attempt
+        times = (work.formed, self.start, self.end, self.paced, sent)
+        key = (attempt.request, attempt.number, work.task.id, work.last_flow)
+        return [*key, *(round(moment, 6) for moment in times)]
 
 
 @dataclass(slots=True)
@@ -76,6 +85,7 @@ class Compute:
         self._done: deque[Done] = deque()
         self._submitted: SimpleQueue[Work | None] = SimpleQueue()
         self._stop = Event()
+        self._ended = False
         self._running: tuple[str, float] | None = None
         self._thread = Thread(target=self._loop, name="compute", daemon=True)
         self._thread.start()
@@ -97,7 +107,13 @@ class Compute:
         self.tally.queue_max = max(self.tally.queue_max, self.queue)
 
     def take(self) -> list[Done]:
-        """Return what is done and not yet taken."""
+        """Return what is done and not yet taken.
+
+        Raises:
+            RuntimeFault: The thread ended by itself; what it died of is on stderr.
+        """
+        if self._ended and not self._stop.is_set():
+            raise RuntimeFault("the compute thread ended", remedy="see the log above this line")
         return [self._done.popleft() for _ in range(len(self._done))]
 
     def stop(self, seconds: float) -> bool:
@@ -109,9 +125,13 @@ class Compute:
         return not self._thread.is_alive()
 
     def _loop(self) -> None:
-        while (work := self._next()) is not None:
-            self._compute(work)
-            self._running = None
+        try:
+            while (work := self._next()) is not None:
+                self._compute(work)
+                self._running = None
+        finally:
+            self._ended = True
+            self._wake()
 
     def _next(self) -> Work | None:
         """Wait for work and return what is most urgent; None asks to end."""
@@ -135,7 +155,7 @@ class Compute:
         self._running = (work.task.name, start)
         try:
             arrays = self._arrays(work, feeds)
-        except Exception as error:  # noqa: BLE001 - one request's bad data must not end the rest
+        except ORT_FAILURES as error:  # One request must not end the rest.
             self.tally.failed += 1
             reason = str(error).partition("\n")[0]
             _log.error("task %s, request %d: %s", work.task.name, work.attempt.request, reason)

@@ -47,7 +47,7 @@ def run(program: Program, secret_key: bytes, blobs: Path) -> int:
 
     Returns:
         The exit code: 0 after a signal; 2 if the program or its blobs are wrong, so that starting
-        again can't help; 1 if its endpoint can't be bound. The reason is logged.
+        again can't help; 1 if it can't listen or its compute thread broke. The reason is logged.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     _raise_descriptor_limit()
@@ -59,11 +59,11 @@ def run(program: Program, secret_key: bytes, blobs: Path) -> int:
         return _refuse(fault, ExitCode.USAGE)
     try:
         executor = Executor(loaded, secret_key)
+        for number in _SIGNALS:
+            signal.signal(number, lambda *_: executor.stop())
+        executor.serve()
     except RuntimeFault as fault:
         return _refuse(fault, ExitCode.FAILURE)
-    for number in _SIGNALS:
-        signal.signal(number, lambda *_: executor.stop())
-    executor.serve()
     return ExitCode.OK
 
 
@@ -222,7 +222,7 @@ class Executor:
         made = [] if attempt.over else self._made(done)
         for flow, array in made:
             self._delivery.send(flow, array, done.work, gateway.lowest)
-        gateway.traces.append(_trace(done, time.monotonic()))
+        gateway.traces.append(done.trace(time.monotonic()))
         for flow, array in made:
             if self._program.device in flow.receivers:
                 own = Contribution(flow.id, array, done.work.recovered)
@@ -280,14 +280,6 @@ class Executor:
             # around it may abort: leave at once, with nothing left to lose.
             logging.shutdown()
             os._exit(ExitCode.OK)
-
-
-def _trace(done: Done, sent: float) -> list[float]:
-    """Return request, attempt, task, last flow, and seconds: formed, start, end, paced, sent."""
-    work, attempt = done.work, done.work.attempt
-    times = (work.formed, done.start, done.end, done.paced, sent)
-    key = (attempt.request, attempt.number, work.task.id, work.last_flow)
-    return [*key, *(round(moment, 6) for moment in times)]
 
 
 def _refuse(fault: RuntimeFault, code: ExitCode) -> int:

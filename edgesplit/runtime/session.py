@@ -11,6 +11,7 @@ import onnxruntime as ort
 
 from edgesplit.dataflow.table import Flow, Task
 from edgesplit.errors import RuntimeFault
+from edgesplit.runtime.failures import ORT_FAILURES
 
 _ERROR = 3
 _SAME_AS_REQUESTED = 1
@@ -59,8 +60,7 @@ def open_session(path: Path, threads: int, *, shared: bool = True) -> ort.Infere
         options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        # ONNX Runtime's errors have no common base below Exception.
+    except ORT_FAILURES as error:
         raise RuntimeFault(
             f"ONNX Runtime can't load the shard ({_first_line(error)})",
             where=path.name,
@@ -78,7 +78,7 @@ def warm(session: ort.InferenceSession, task: Task, flows: Mapping[int, Flow]) -
     names = output_names(task)
     try:
         arrays = dict(zip(names, session.run(names, feeds), strict=True))
-    except Exception as error:
+    except ORT_FAILURES as error:
         raise _mismatch(task, _first_line(error)) from error
     for output in task.outputs:
         flow, array = flows[output.flow], arrays[output.name]

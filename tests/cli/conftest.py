@@ -1,4 +1,4 @@
-"""The starter cluster, planned once and deployed once for each module that asks for it."""
+"""A small cluster, planned once and deployed once for each module that asks for it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def started(desk: Desk) -> Desk:
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[Desk]:
-    """A folder with the starter files, an allocation that is deployed, and an input."""
+    """A folder with an allocation over four devices that is deployed, and an input."""
     desk = Desk(tmp_path_factory.mktemp("deployed"), cache)
-    desk.start()
+    desk.start_small()
     desk.done("plan", "cluster.yaml", "model.yaml")
     rng = np.random.default_rng(0)
     np.save(desk.folder / "x.npy", rng.random((1, 1, 32, 32), dtype=np.float32))
@@ -40,8 +40,6 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[
         desk.done("deploy", "allocation.yaml")
         yield desk
     finally:
-        # Where a test has spoilt the record, deploying again makes one that can be taken down.
-        if desk.run("down", "allocation.yaml", "--purge").returncode:
-            desk.done("deploy", "allocation.yaml")
+        if (desk.folder / "allocation.deployed.json").exists():
             desk.done("down", "allocation.yaml", "--purge")
         assert desk.executors() == []

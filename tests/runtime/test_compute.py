@@ -13,6 +13,7 @@ from executor_bed import PATIENCE, relu, whole
 
 from edgesplit.dataflow.region import Region
 from edgesplit.dataflow.table import Output, Task
+from edgesplit.errors import RuntimeFault
 from edgesplit.runtime.attempt import Attempt, Work
 from edgesplit.runtime.compute import Compute, Done
 from edgesplit.runtime.session import open_session
@@ -85,3 +86,12 @@ def test_bad_data_of_one_request_leaves_the_next_alone(
     (record,) = [record for record in caplog.records if record.name.startswith("edgesplit")]
     assert "task relu, request 1" in record.getMessage()
     assert "\n" not in record.getMessage()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_died_is_not_taken_for_an_idle_one(bench: Bench) -> None:
+    odd = work(1, 1.0)
+    odd.feeds = 7  # type: ignore[assignment]  # what no code of ours would do
+    bench.compute.submit([odd])
+    with pytest.raises(RuntimeFault, match="compute thread ended"):
+        bench.requests(1)
