@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from edgesplit.deploy.code import device_code
-from edgesplit.deploy.hosts import Ask, open_host
+from edgesplit.deploy.hosts import Ask
+from edgesplit.deploy.reach import open_host
 from edgesplit.deploy.station import Station
 from edgesplit.errors import DeployError, EdgesplitError
 from edgesplit.spec.cluster import Device

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
-import shutil
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from edgesplit.errors import HostError
-from edgesplit.spec.cluster import Device
 
 Sent = Callable[[int], None]
 """Told of each piece of a transfer: bytes that were put or found there already."""
@@ -54,61 +50,6 @@ class Host(Protocol):
         """End the connection; nothing that was started on the host ends with it."""
 
 
-def open_host(device: Device, ask: Ask | None = None) -> Host:
-    """Return the host of a device; SSH connects on first use."""
-    if device.connection == "local":
-        return LocalHost(device.name)
-    from edgesplit.deploy.ssh import SshHost  # noqa: PLC0415 - Fabric costs 0.4 s
-
-    return SshHost(device, ask)
-
-
-@dataclass(frozen=True, slots=True)
-class LocalHost:
-    """This machine, as one of its devices."""
-
-    name: str
-
-    def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes | None = None) -> Finished:
-        """Run a command as a child process, out of reach of the terminal's Ctrl-C."""
-        words = [str(Path(word).expanduser()) if word[:2] == "~/" else word for word in argv]
-        try:
-            done = subprocess.run(
-                words,
-                input=stdin or b"",
-                capture_output=True,
-                timeout=timeout,
-                check=False,
-                start_new_session=True,
-            )
-        except subprocess.TimeoutExpired:
-            raise timed_out(self.name, argv, timeout) from None
-        except OSError as error:
-            return Finished(127, b"", f"{words[0]}: {error.strerror}".encode())
-        return Finished(done.returncode, done.stdout, done.stderr)
-
-    def put(self, files: Mapping[str, Path | bytes], sent: Sent) -> None:
-        """Link files where the file system can, else copy."""
-        for path, source in files.items():
-            target = Path(path)
-            try:
-                target.unlink(missing_ok=True)
-                _place(source, target)
-            except OSError as error:
-                raise refused(self.name, path, error) from error
-            sent(target.stat().st_size)
-
-    def fetch(self, path: str) -> bytes:
-        """Read a file."""
-        try:
-            return Path(path).read_bytes()
-        except OSError as error:
-            raise refused(self.name, path, error) from error
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
 def timed_out(device: str, argv: Sequence[str], seconds: float) -> HostError:
     """Return the error of a command that didn't end in time."""
     return HostError(
@@ -130,14 +71,3 @@ def refused(device: str, path: str, error: OSError) -> HostError:
     reason = error.strerror or str(error) or type(error).__name__
     remedy = remedies.get(error.errno or 0, "look at the disk there: space, rights, errors")
     return HostError(f"{path}: {reason}", where=device, remedy=remedy)
-
-
-def _place(source: Path | bytes, target: Path) -> None:
-    if isinstance(source, bytes):
-        target.write_bytes(source)
-        return
-    try:
-        os.link(source, target)
-    except OSError:
-        # Another file system, or one without links; a full disk fails the copy too, and says so.
-        shutil.copyfile(source, target)

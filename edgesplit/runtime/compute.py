@@ -39,7 +39,7 @@ class Done:
     paced: float
 
     def trace(self, sent: float) -> list[float]:
-        """Return request, attempt, task, last flow, and seconds: formed, start, end, paced, sent."""
+        """Return request, attempt, task, last flow; seconds: formed, start, end, paced, sent."""
         work, attempt = self.work, self.work.attempt
         times = (work.formed, self.start, self.end, self.paced, sent)
         key = (attempt.request, attempt.number, work.task.id, work.last_flow)

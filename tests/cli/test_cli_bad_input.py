@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import onnx
@@ -178,9 +180,9 @@ def test_a_port_that_is_in_use_on_a_local_device(desk: Desk) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         text = (desk.folder / "cluster.yaml").read_text(encoding="utf-8").splitlines()
-        desk.write("cluster.yaml", "\n".join([*text[:-1], f"  pi4: {{port: {port}}}\n"]))
+        desk.write("cluster.yaml", "\n".join([*text[:-1], f"  pi5: {{port: {port}}}\n"]))
         desk.done(*PLAN)
-        refused(desk.run("deploy", "allocation.yaml"), 1, "pi4: ", str(port), "in use")
+        refused(desk.run("deploy", "allocation.yaml"), 1, "pi5: ", str(port), "in use")
     assert desk.executors() == []
     assert not (desk.folder / "allocation.deployed.json").exists()
 
@@ -201,9 +203,6 @@ def test_a_place_for_the_allocation_that_cant_be_written(copy: Desk, place: str)
 
 def test_a_full_disk_under_the_answer(planned: Desk) -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
-        import subprocess
-        import sys
-
         done = subprocess.run(
             [sys.executable, "-m", "edgesplit", "schema", "cluster"],
             stdout=full,

@@ -130,7 +130,7 @@ def test_bench_measures_one_device_beside_it(deployed: Desk) -> None:
     told = deployed.done("bench", "allocation.yaml", "-n", "12", "--warm-up", "1")
     assert "gain over one device" in told
     assert max(map(len, told.splitlines())) <= 80
-    assert len(deployed.executors()) == 8, "an executor and its supervisor on four devices"
+    assert len(deployed.executors()) == 10, "an executor and its supervisor on five devices"
 
 
 def test_bench_at_a_rate_saves_its_samples(deployed: Desk) -> None:

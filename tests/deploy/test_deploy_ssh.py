@@ -17,7 +17,8 @@ from sshd_bed import SshdBed, SshdHost, make_key, sshd_bed
 
 from edgesplit.deploy.deployer import deploy, down
 from edgesplit.deploy.fleet import open_fleet
-from edgesplit.deploy.hosts import Host, open_host
+from edgesplit.deploy.hosts import Host
+from edgesplit.deploy.reach import open_host
 from edgesplit.deploy.record import load_record
 from edgesplit.errors import HostError
 from edgesplit.spec.cluster import Cluster, Device, Ssh

@@ -31,8 +31,8 @@ pins:
   conv1: {devices: pi1}
   conv2: {devices: pi1}
   fc1: {split: output, devices: [pi2, pi3], parity: [pi4]}
-  fc2: {devices: pi1}
-  fc3: {devices: pi1}
+  fc2: {devices: pi5}
+  fc3: {devices: pi5}
 """
 
 
@@ -95,8 +95,8 @@ class Desk:
         self.write("cluster.yaml", text)
 
     def start_small(self) -> None:
-        """Write files as the starter's, but for four devices, which are sooner up."""
-        ports = enumerate(free_ports(4), 1)
+        """Write files as the starter's, but for five devices, which are sooner up."""
+        ports = enumerate(free_ports(5), 1)
         devices = "".join(f"  pi{number}: {{port: {port}}}\n" for number, port in ports)
         self.write("cluster.yaml", _SMALL_CLUSTER + devices)
         self.write("model.yaml", _SMALL_MODEL)
