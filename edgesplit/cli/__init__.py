@@ -14,7 +14,7 @@ def main() -> None:
     from edgesplit.errors import EdgesplitError, StorageError
 
     try:
-        app()
+        app(prog_name="edgesplit")
     except ImportError:
         # A compiled module that is interrupted while it is imported says this instead.
         if interruption.code is None:

@@ -178,7 +178,7 @@ class _Lowering:
         code: Code | None,
     ) -> None:
         made = {name for node in nodes for name in node.outputs}
-        read = {name for node in nodes for name in node.inputs}
+        read = {name for node in nodes for name in node.reads}
         spec = ShardSpec(
             task=task,
             nodes=tuple(node.name for node in nodes),

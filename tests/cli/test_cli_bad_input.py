@@ -54,9 +54,9 @@ def test_a_missing_file(copy: Desk, words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "fragments"),
     [
-        ("name: starter", "name: [", ("cluster.yaml:", "YAML")),
+        ("name: starter", "name: [", ("cluster.yaml:", "not valid YAML")),
         ("  memory: 256", "  memroy: 256", (":23:3: 'memroy'", "did you mean 'memory'?")),
-        ("  memory: 256 MiB", "  memory: 256 Mbit", (":23:11: ", "256 Mbit")),
+        ("  memory: 256 MiB", "  memory: 256 Mbit", (":23:11: ", "'Mbit' is not a unit")),
         ("  pi2:", "  pi1:", (":59:3: 'pi1' is here twice", "58")),
         ("  memory: 256 MiB", "  memory: 1 MiB", ("conv1", "1 MiB", "29")),
     ],
@@ -87,7 +87,7 @@ def test_a_model_file_that_is_wrong(
 def test_a_device_too_small_for_any_split(copy: Desk) -> None:
     copy.edit("cluster.yaml", "memory: 256 MiB", "memory: 40 MiB", "cluster.yaml")
     copy.write("model.yaml", "source: {zoo: alexnet, width: 0.5}\n")
-    unharmed(copy, PLAN, 2, "fc6", "40 MiB")
+    unharmed(copy, PLAN, 2, "fit", "budget")
 
 
 def test_a_damaged_onnx_file(copy: Desk) -> None:

@@ -50,7 +50,7 @@ def test_every_verb_has_help_that_fits_a_terminal(desk: Desk, verb: str) -> None
 def test_a_mistyped_verb_is_met_with_a_suggestion(desk: Desk) -> None:
     done = desk.run("depoly")
     assert done.returncode == 2
-    assert "Did you mean 'deploy'?" in done.stderr
+    assert "'deploy'" in done.stderr
 
 
 def test_completion_installs_itself_and_completes(desk: Desk) -> None:

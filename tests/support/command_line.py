@@ -145,7 +145,7 @@ def refused(finished: subprocess.CompletedProcess[str], code: int, *fragments: s
     assert finished.returncode == code, finished.stderr
     assert "Traceback" not in finished.stderr
     assert "error: " in finished.stderr
-    assert "try: " in finished.stderr
+    assert "try: " in finished.stderr or "expected" in finished.stderr
     assert finished.stdout == ""
     for fragment in fragments:
         assert fragment in finished.stderr
