@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from edgesplit.operate.load import Pattern
     from edgesplit.operate.trial import Trial
 
+_GRACE = 1.0
+"""Seconds that a single request waits for a device which its answer doesn't need."""
+
 
 def infer(
     allocation: AllocationFile,
@@ -36,7 +39,7 @@ def infer(
     from edgesplit.report.answer import answer_result, show_answer
     from edgesplit.report.console import write_json
 
-    with connect(allocation) as gateway:
+    with connect(allocation, grace=_GRACE) as gateway:
         answer = gateway.infer(read_inputs(allocation, gateway.table.inputs, source))
     names = labels(allocation)
     if output is not None:
@@ -92,7 +95,7 @@ def _measure(
     from edgesplit.operate.baseline import single_device
     from edgesplit.operate.bench import Contestant, compare
     from edgesplit.operate.gateway import join
-    from edgesplit.report.console import notes
+    from edgesplit.report.console import people
     from edgesplit.report.progress import LaunchProgress
 
     work = trial.random_work(seed)
@@ -104,5 +107,5 @@ def _measure(
                 with LaunchProgress() as progress:
                     contestants.append(stack.enter_context(single_device(trial, work, progress)))
             except PlanError as error:
-                notes().print(f"no single device beside it: {error.what}")
+                people().print(f"no single device beside it: {error.what}")
         return compare(contestants, pattern, requests=requests, rounds=min(rounds, requests))

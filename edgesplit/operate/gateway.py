@@ -28,8 +28,6 @@ ATTEMPTS = 2
 """Tries before a deadline, by default: one more covers a device that came back meanwhile."""
 WAIT = 5.0
 """Seconds that `connect` gives devices to be ready."""
-_GRACE = 1.0
-"""Seconds of them that it gives devices which no answer needs."""
 
 
 class Gateway:
@@ -178,21 +176,37 @@ class Gateway:
         )
 
 
-def connect(allocation: str | Path, *, wait: float = WAIT, attempts: int = ATTEMPTS) -> Gateway:
+def connect(
+    allocation: str | Path,
+    *,
+    wait: float = WAIT,
+    grace: float | None = None,
+    attempts: int = ATTEMPTS,
+) -> Gateway:
     """Connect to the deployment of an allocation file, with the operator's own key.
 
-    Goes on without devices that are not ready after a second if the rest still forms answers, and
-    waits `wait` seconds for those that answers need.
+    Args:
+        allocation: The allocation file that was deployed.
+        wait: Seconds for devices to be ready.
+        grace: Seconds of them for devices that no answer needs: it goes on without those then.
+        attempts: Tries before a deadline.
 
     Raises:
         DeployError: The allocation is not deployed.
         HostError: Devices that are needed are not ready.
     """
     record = load_record(record_path(Path(allocation)))
-    return join(record, gateway_keys().secret, wait=wait, attempts=attempts)
+    return join(record, gateway_keys().secret, wait=wait, grace=grace, attempts=attempts)
 
 
-def join(record: Record, secret: bytes, *, wait: float = WAIT, attempts: int = ATTEMPTS) -> Gateway:
+def join(
+    record: Record,
+    secret: bytes,
+    *,
+    wait: float = WAIT,
+    grace: float | None = None,
+    attempts: int = ATTEMPTS,
+) -> Gateway:
     """Connect as `connect` does, from a record and a key at hand.
 
     Raises:
@@ -200,19 +214,18 @@ def join(record: Record, secret: bytes, *, wait: float = WAIT, attempts: int = A
     """
     gateway = Gateway(record, secret, attempts=attempts)
     try:
-        _await_devices(gateway, wait)
+        _await_devices(gateway, wait, wait if grace is None else min(grace, wait))
     except BaseException:
         gateway.close()
         raise
     return gateway
 
 
-def _await_devices(gateway: Gateway, wait: float) -> None:
-    """Wait for all devices, but not long for those that no answer needs."""
+def _await_devices(gateway: Gateway, wait: float, grace: float) -> None:
     begin, everyone = time.monotonic(), frozenset(gateway.table.devices)
-    missing = gateway.wait_ready(everyone, min(wait, _GRACE))
+    missing = gateway.wait_ready(everyone, grace)
     if missing and not survives(gateway.table, missing):
-        gateway.wait_ready(missing, wait - _GRACE)
+        gateway.wait_ready(missing, wait - grace)
         missing = gateway.unready(everyone, begin)
     if not missing or survives(gateway.table, missing):
         return

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from edgesplit.operate.requests import Answer
-from edgesplit.report.console import plain, results
+from edgesplit.report.console import people, plain
 from edgesplit.spec.units import format_seconds
 from edgesplit.zoo.inputs import top_k
 
@@ -36,7 +36,7 @@ def answer_result(answer: Answer, k: int, labels: Sequence[str]) -> dict[str, An
 
 def show_answer(answer: Answer, k: int, labels: Sequence[str]) -> None:
     """Print an answer."""
-    console = results()
+    console = people()
     console.print(_classes(answer, k, labels) if is_classification(answer) else _arrays(answer))
     console.print(f"answered in {format_seconds(answer.latency)}{_decoded(answer.recovered)}")
 

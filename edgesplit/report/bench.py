@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from edgesplit.operate.bench import Comparison, Run
-from edgesplit.report.console import RECOVERED, plain, results
+from edgesplit.report.console import RECOVERED, people, plain
 from edgesplit.spec.units import format_bytes, format_seconds
 
 _HEADINGS = (
@@ -52,7 +52,7 @@ def _gain(comparison: Comparison) -> Any:  # noqa: ANN401 - None where there is 
 
 def show_bench(comparison: Comparison) -> None:
     """Print a measurement, runs side by side."""
-    console = results()
+    console = people()
     table = Table(title="measured in alternating rounds" if len(comparison.runs) > 1 else None)
     table.add_column("")
     for run in comparison.runs:
@@ -110,7 +110,7 @@ def _show_devices(run: Run) -> None:
             format_bytes(device.memory) if device.memory is not None else "-",
             f"{device.slip_share:.1%}",
         )
-    results().print(table)
+    people().print(table)
 
 
 def _show_path(run: Run) -> None:
@@ -119,7 +119,7 @@ def _show_path(run: Run) -> None:
         return
     parts = ("compute", "wire", "waiting", "overhead")
     told = ", ".join(f"{part} {format_seconds(getattr(path, part))}" for part in parts)
-    results().print(f"critical path of {run.name} (mean of {run.explained} requests): {told}")
+    people().print(f"critical path of {run.name} (mean of {run.explained} requests): {told}")
 
 
 def _predicted_latency(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""Where reports go: results to stdout, as tables or JSON; progress, notes, errors to stderr."""
+"""Where reports go: tables and progress to stderr for people, JSON to stdout for machines."""
 
 from __future__ import annotations
 
@@ -19,13 +19,8 @@ RECOVERED = "[dim]recovered: parity completed the answer; it was faster, or a de
 """What people have to know to read a count of recovered requests."""
 
 
-def results() -> Console:
-    """Return the console of what a command was asked for: stdout."""
-    return Console(highlight=False)
-
-
-def notes() -> Console:
-    """Return the console of what is said along the way: stderr."""
+def people() -> Console:
+    """Return the console that people read: stderr, so that stdout is for machines alone."""
     return Console(stderr=True, highlight=False)
 
 
@@ -62,6 +57,6 @@ def plain(thing: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
 @contextmanager
 def working(what: str) -> Iterator[None]:
     """Show a spinner on stderr while a step runs, where stderr is a terminal."""
-    console = notes()
+    console = people()
     with console.status(what) if console.is_terminal else nullcontext():
         yield

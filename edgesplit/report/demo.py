@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgesplit.operate.demo import RATE, VICTIM, Shown, Stand
-from edgesplit.report.console import notes, results
+from edgesplit.report.console import people
 from edgesplit.report.drill import drill_result, show_verdict
 from edgesplit.report.planning import show_plan
 
@@ -23,7 +23,7 @@ On real boards: set `connection: ssh` and each device's `host` in cluster.yaml."
 
 def introduce(stand: Stand) -> None:
     """Say what is deployed and what will be done to it."""
-    console = notes()
+    console = people()
     show_plan(stand.planned, None, console)
     console.print(
         "LeNet-5 is so small that one device would be faster; the starter files pin the split of "
@@ -43,4 +43,4 @@ def demo_result(shown: Shown) -> dict[str, Any]:
 def show_outcome(shown: Shown) -> None:
     """Print what happened, and the commands to do it again."""
     show_verdict(shown.verdict, accuracy=shown.accuracy)
-    results().print(_BY_HAND)
+    people().print(_BY_HAND)

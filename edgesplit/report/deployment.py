@@ -12,7 +12,7 @@ from edgesplit.deploy.deployer import Change
 from edgesplit.operate.beats import State
 from edgesplit.operate.launch import Launched
 from edgesplit.operate.status import ClusterStatus, DeviceStatus
-from edgesplit.report.console import results, say
+from edgesplit.report.console import people, say
 from edgesplit.spec.units import format_bytes
 
 _COLOURS = {State.READY: "green", State.STARTING: "yellow"}
@@ -37,7 +37,7 @@ def deployed_result(launched: Launched) -> dict[str, object]:
 
 def show_deployed(launched: Launched, path: Path) -> None:
     """Tell that a deployment answers, and how its shards compared with the whole model."""
-    checked, console = launched.prepared.verification, results()
+    checked, console = launched.prepared.verification, people()
     console.print(_deployed(launched))
     console.print(
         f"its shards equal the whole model under {len(checked.patterns)} patterns of loss: "
@@ -69,7 +69,7 @@ def show_changes(changes: tuple[Change, ...]) -> None:
             f"{len(change.keep)} blobs, {format_bytes(sum(change.keep.values()))}",
             "keeps running" if change.unchanged else "(re)starts",
         )
-    results().print(table)
+    people().print(table)
 
 
 def show_status(status: ClusterStatus) -> None:
@@ -81,7 +81,7 @@ def show_status(status: ClusterStatus) -> None:
     table.columns[1].overflow = "fold"
     for device in status.devices:
         table.add_row(*_row(device))
-    console = results()
+    console = people()
     console.print(table)
     if not status.whole:
         console.print(
@@ -108,4 +108,4 @@ def _row(device: DeviceStatus) -> tuple[str, ...]:
 
 def show_down(devices: tuple[str, ...], *, dry_run: bool) -> None:
     """Tell which executors were stopped, or would be."""
-    results().print(f"{'would stop' if dry_run else 'stopped'} {', '.join(devices)}")
+    people().print(f"{'would stop' if dry_run else 'stopped'} {', '.join(devices)}")

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from edgesplit.operate.drill import Fault, Phase, PhaseResult, Progress, Verdict
 from edgesplit.operate.load import Outcome
-from edgesplit.report.console import RECOVERED, notes, plain, results
+from edgesplit.report.console import RECOVERED, people, plain
 from edgesplit.spec.units import format_seconds
 
 _SHOWN = (Phase.BEFORE, Phase.DURING, Phase.AFTER)
@@ -21,7 +21,7 @@ class DrillView:
     """Shows a drill as it goes: a live table on a terminal, a line an event elsewhere."""
 
     def __init__(self) -> None:
-        self._console = notes()
+        self._console = people()
         self._live = Live(console=self._console, transient=True, refresh_per_second=8)
         self._counts: dict[Phase, dict[str, int]] = {}
         self._event = ""
@@ -92,7 +92,7 @@ def show_verdict(
     accuracy: Mapping[Phase, float] | None = None,
 ) -> None:
     """Print the phases of a drill side by side, and what it proved."""
-    console = results()
+    console = people()
     console.print(_verdict_table(verdict, accuracy))
     if verdict.total.recovered:
         console.print(RECOVERED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 
 from edgesplit.errors import EdgesplitError, SpecErrors
-from edgesplit.report.console import notes
+from edgesplit.report.console import people
 
 
 def show_error(error: EdgesplitError) -> None:
@@ -16,7 +16,7 @@ def show_error(error: EdgesplitError) -> None:
 
 def _show(error: EdgesplitError) -> None:
     place = f"[bold]{escape(error.where)}:[/] " if error.where else ""
-    console = notes()
+    console = people()
     console.print(f"[red]error:[/] {place}{escape(error.what)}", soft_wrap=True)
     if error.remedy:
         console.print(f"  [green]try:[/] {escape(error.remedy)}", soft_wrap=True)

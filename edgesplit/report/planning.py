@@ -13,13 +13,13 @@ from rich.table import Table
 from edgesplit.plan.allocation import Allocation, DevicePrediction, Prediction, Stage
 from edgesplit.plan.coverage import why_not
 from edgesplit.plan.planner import Planned
-from edgesplit.report.console import plain, results, say
+from edgesplit.report.console import people, plain, say
 from edgesplit.spec.units import format_bytes, format_seconds
 
 
 def show_starter(cluster: Path, model: Path) -> None:
     """Tell which starter files were written and what to do with them."""
-    console = results()
+    console = people()
     names, words = (
         [escape(form(str(path))) for path in (cluster, model, cluster.with_name("allocation.yaml"))]
         for form in (str, quote)
@@ -41,7 +41,7 @@ def plan_result(planned: Planned, path: Path | None) -> dict[str, Any]:
 
 def show_plan(planned: Planned, path: Path | None, console: Console | None = None) -> None:
     """Print the allocation as a table, with its predictions."""
-    console = console or results()
+    console = console or people()
     allocation, prediction = planned.allocation, _prediction(planned.allocation)
     many = len(prediction.devices)
     table = Table(title=f"{planned.graph.name} over {many} device{'' if many == 1 else 's'}")

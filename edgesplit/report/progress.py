@@ -9,7 +9,7 @@ from typing import Self
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from edgesplit.operate.launch import Stage
-from edgesplit.report.console import notes
+from edgesplit.report.console import people
 from edgesplit.spec.units import format_bytes
 
 _WORDS = {
@@ -32,7 +32,7 @@ class LaunchProgress:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._console = notes()
+        self._console = people()
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

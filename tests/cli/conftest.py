@@ -30,7 +30,7 @@ def started(desk: Desk) -> Desk:
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[Desk]:
-    """A folder with an allocation over five devices that is deployed, and an input."""
+    """A folder with an allocation over four devices that is deployed, and an input."""
     desk = Desk(tmp_path_factory.mktemp("deployed"), cache)
     desk.start_small()
     desk.done("plan", "cluster.yaml", "model.yaml")

@@ -180,9 +180,9 @@ def test_a_port_that_is_in_use_on_a_local_device(desk: Desk) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         text = (desk.folder / "cluster.yaml").read_text(encoding="utf-8").splitlines()
-        desk.write("cluster.yaml", "\n".join([*text[:-1], f"  pi5: {{port: {port}}}\n"]))
+        desk.write("cluster.yaml", "\n".join([*text[:-1], f"  pi4: {{port: {port}}}\n"]))
         desk.done(*PLAN)
-        refused(desk.run("deploy", "allocation.yaml"), 1, "pi5: ", str(port), "in use")
+        refused(desk.run("deploy", "allocation.yaml"), 1, "pi4: ", str(port), "in use")
     assert desk.executors() == []
     assert not (desk.folder / "allocation.deployed.json").exists()
 

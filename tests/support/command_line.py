@@ -30,9 +30,9 @@ input: {size: [32, 32], channels: gray, scale: 1/255}
 pins:
   conv1: {devices: pi1}
   conv2: {devices: pi1}
-  fc1: {split: output, devices: [pi2, pi3], parity: [pi4]}
-  fc2: {devices: pi5}
-  fc3: {devices: pi5}
+  fc1: {devices: pi1}
+  fc2: {devices: pi1}
+  fc3: {split: output, devices: [pi2, pi3], parity: [pi4]}
 """
 
 
@@ -71,6 +71,13 @@ class Desk:
         assert finished.returncode == 0, finished.stderr
         return finished.stdout
 
+    def told(self, *words: str | Path) -> str:
+        """Run a command that must succeed; return what it tells people, on stderr alone."""
+        finished = self.run(*words)
+        assert finished.returncode == 0, finished.stderr
+        assert finished.stdout == ""
+        return finished.stderr
+
     def json(self, *words: str | Path) -> Any:  # noqa: ANN401 - JSON has no narrower type
         """Run a command that must succeed and write one JSON document, without NaN."""
         return strict_json(self.done(*words, "--json"))
@@ -95,8 +102,8 @@ class Desk:
         self.write("cluster.yaml", text)
 
     def start_small(self) -> None:
-        """Write files as the starter's, but for five devices, which are sooner up."""
-        ports = enumerate(free_ports(5), 1)
+        """Write files as the starter's, but for four devices, which are sooner up."""
+        ports = enumerate(free_ports(4), 1)
         devices = "".join(f"  pi{number}: {{port: {port}}}\n" for number, port in ports)
         self.write("cluster.yaml", _SMALL_CLUSTER + devices)
         self.write("model.yaml", _SMALL_MODEL)
