@@ -17,6 +17,7 @@ from edgesplit.operate.load import Workload
 from edgesplit.operate.trial import Trial
 from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.planner import Planned, plan_single
+from edgesplit.spec.units import format_bytes
 
 NAME = "one device"
 
@@ -42,7 +43,21 @@ def single_device(trial: Trial, work: Workload, progress: Progress) -> Iterator[
 
 def _contestant(planned: Planned, launched: Launched, work: Workload) -> Iterator[Contestant]:
     with join(launched.record, gateway_keys().secret) as gateway:
-        yield Contestant(NAME, gateway, work, planned.allocation.prediction)
+        allocation = planned.allocation
+        yield Contestant(NAME, gateway, work, allocation.prediction, _note(allocation))
+
+
+def _note(allocation: Allocation) -> str:
+    """Tell where the device's budget would not have held the model."""
+    (device,) = allocation.prediction.devices if allocation.prediction else ()
+    budget = allocation.cluster.device(device.device).memory
+    needed = device.memory + device.weights
+    if needed <= budget:
+        return ""
+    return (
+        f"{NAME} needs {format_bytes(needed)}, more than its budget of {format_bytes(budget)}: "
+        "it was measured without that limit"
+    )
 
 
 def _beside(allocation: Allocation) -> Allocation:

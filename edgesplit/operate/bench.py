@@ -28,12 +28,16 @@ _LAST_BEATS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A deployment to measure: a connected gateway, what to send, what the plan promised."""
+    """A deployment to measure: a connected gateway, what to send, what the plan promised.
+
+    `note` is what a reader of the figures has to know.
+    """
 
     name: str
     gateway: Gateway
     work: Workload
     prediction: Prediction | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class Run:
     explained: int
     prediction: Prediction | None
     void: str
+    note: str = ""
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -221,6 +226,7 @@ def _run(contestant: Contestant, rounds: tuple[Round, ...], slip_limit: float) -
         explained=len(paths),
         prediction=contestant.prediction,
         void=_void(devices, slip_limit),
+        note=contestant.note,
     )
 
 

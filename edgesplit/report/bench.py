@@ -42,6 +42,7 @@ def _run_result(run: Run) -> dict[str, Any]:
         "devices": plain(run.devices),
         "critical_path": plain(run.breakdown),
         "void": run.void,
+        "note": run.note,
     }
 
 
@@ -65,6 +66,8 @@ def show_bench(comparison: Comparison) -> None:
     for run in comparison.runs:
         _show_devices(run)
         _show_path(run)
+        if run.note:
+            console.print(f"note: {run.note}")
         if run.void:
             console.print(f"[red]void[/]: {run.name}: {run.void}")
     gain = _gain(comparison)
