@@ -15,6 +15,9 @@ from edgesplit.runtime.session import open_session
 from edgesplit.shards.oracle import random_inputs
 from edgesplit.shards.store import Store
 
+VERSION = 1
+"""Of the way costs are measured; a new one measures anew."""
+
 REPEATS = 7
 """Runs at least; more of them while they take less than `_SECONDS` together."""
 _SECONDS, _MOST = 2.0, 50
@@ -50,7 +53,7 @@ def whole_model_cost(graph: Graph, store: Store, repeats: int = REPEATS) -> floa
 
 
 def _cost(path: Path, digest: str, store: Store, repeats: int) -> float:
-    key = (digest, repeats, ort.__version__)
+    key = (digest, repeats, VERSION, ort.__version__)
     memo = store.recall("cost", *key)
     if memo is not None:
         return float(memo["seconds"])
