@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from edgesplit.dataflow.table import TaskTable
 from edgesplit.errors import DeployError
+from edgesplit.files import replacing
 from edgesplit.runtime.program import Peer
 
 _FORMAT = 1
@@ -62,9 +62,8 @@ def save_record(record: Record, path: Path) -> None:
         "head": base64.b64encode(record.head).decode() if record.head else None,
         "table": json.loads(record.table.to_json()),
     }
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(data, indent=1), encoding="utf-8")
-    os.replace(partial, path)  # noqa: PTH105 - the same on every platform, and says atomic
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(data, indent=1), encoding="utf-8")
 
 
 def load_record(path: Path) -> Record:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from edgesplit.files import replacing
 from edgesplit.operate.load import Outcome, Sample
 
 
@@ -36,13 +36,11 @@ def latency(samples: Iterable[Sample]) -> Latency:
 
 def save_samples(runs: Mapping[str, Sequence[Sample]], path: Path) -> None:
     """Write raw samples as CSV, times in seconds; a file that was there stays until it is whole."""
-    partial = path.with_name(f"{path.name}.part")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         for name, samples in runs.items():
             writer.writerows(_row(name, sample) for sample in samples)
-    os.replace(partial, path)  # noqa: PTH105 - the same on every platform, and says atomic
 
 
 _COLUMNS = (

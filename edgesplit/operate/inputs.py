@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from edgesplit.dataflow.table import Port
 from edgesplit.errors import InputMismatch
+from edgesplit.files import replacing
 from edgesplit.operate.requests import Array, Arrays
 from edgesplit.plan.file import load_allocation
 from edgesplit.zoo.inputs import load_input
@@ -40,10 +40,8 @@ def labels(allocation: Path) -> Sequence[str]:
 
 def save_outputs(outputs: dict[str, Array] | Arrays, path: Path) -> None:
     """Write outputs as .npz; a file that was there stays until the new one is whole."""
-    partial = path.with_name(f"{path.name}.part")
-    with partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez(file, **dict(outputs))  # type: ignore[arg-type]  # its stub has a flag in the way
-    os.replace(partial, path)  # noqa: PTH105 - the same on every platform, and says atomic
 
 
 def _named(source: str, ports: tuple[Port, ...]) -> tuple[str, Path]:

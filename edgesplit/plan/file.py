@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import Field
 
+from edgesplit.files import replacing
 from edgesplit.plan.allocation import (
     Allocation,
     DevicePrediction,
@@ -92,9 +92,8 @@ def write_allocation(allocation: Allocation, path: Path) -> None:
         default_flow_style=None,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.part")
-    partial.write_text(_HEADER + text, encoding="utf-8")
-    os.replace(partial, path)  # noqa: PTH105 - the same on every platform, and says atomic
+    with replacing(path) as partial:
+        partial.write_text(_HEADER + text, encoding="utf-8")
 
 
 def load_allocation(path: Path) -> Allocation:

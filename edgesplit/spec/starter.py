@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
 from edgesplit.errors import UsageError
+from edgesplit.files import replacing
 
 _NAMES = ("cluster.yaml", "model.yaml")
 
@@ -44,14 +44,11 @@ def _template(name: str) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(path)
+        with replacing(path) as part:
+            part.write_bytes(data)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         remedy = "name a folder that you may write to"
         what = f"can't be written: {error.strerror}"
         raise UsageError(what, where=str(path), remedy=remedy) from error

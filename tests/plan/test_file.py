@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def test_a_failed_write_leaves_the_file_before(allocation: Allocation, tmp_path:
     path = tmp_path / "allocation.yaml"
     write_allocation(allocation, path)
     before = path.read_bytes()
-    (tmp_path / "allocation.yaml.part").mkdir()
+    (tmp_path / f".allocation.yaml.{os.getpid()}.part").mkdir()
     with pytest.raises((OSError, EdgesplitError)):
         write_allocation(replace(allocation, digest="other"), path)
     assert path.read_bytes() == before
