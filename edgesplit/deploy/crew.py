@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from _thread import start_new_thread
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 from edgesplit.deploy.code import device_code
 from edgesplit.deploy.hosts import Ask
@@ -20,10 +21,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """Stations by device name, and the threads to work on all of them at once."""
+    """Stations by device name, to work on all of them at once."""
 
     stations: Mapping[str, Station]
-    threads: ThreadPoolExecutor
 
     def each(self, work: Callable[[Station], T]) -> dict[str, T]:
         """Do `work` on every device and return its results by device name.
@@ -43,15 +43,57 @@ class Crew:
         self, work: Callable[[Station], T]
     ) -> tuple[dict[str, T], dict[str, EdgesplitError]]:
         """Do `work` on every device and return the results and the failures, each by name."""
-        futures = {n: self.threads.submit(work, s) for n, s in self.stations.items()}
-        wait(futures.values())
+        outcomes = _everywhere(work, self.stations)
         results, failures = dict[str, T](), dict[str, EdgesplitError]()
-        for name, future in futures.items():
-            try:
-                results[name] = future.result()
-            except EdgesplitError as error:
-                failures[name] = error
+        for name in self.stations:
+            failure = outcomes[name].failure
+            if failure is None:
+                results[name] = outcomes[name].result
+            elif isinstance(failure, EdgesplitError):
+                failures[name] = failure
+            else:
+                raise failure
         return results, failures
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    result: Any = None
+    failure: BaseException | None = None
+
+
+_Outcomes = SimpleQueue[tuple[str, _Outcome]]
+
+
+def _everywhere(
+    work: Callable[[Station], T], stations: Mapping[str, Station]
+) -> dict[str, _Outcome]:
+    """Do `work` on every station in a thread of its own, and wait for all, interrupted or not.
+
+    A signal may raise in this thread at any moment. It must then hold no lock that the others
+    need, so there is neither an executor nor a `threading.Thread` here: a queue in C is all that
+    is shared. What is under way on a device goes on whatever we do; nothing may overtake it.
+    """
+    arrived: _Outcomes = SimpleQueue()
+    outcomes: dict[str, _Outcome] = {}
+    started = 0
+    try:
+        for name, station in stations.items():
+            start_new_thread(_do, (work, name, station, arrived))
+            started += 1
+    finally:
+        while len(outcomes) < started:
+            name, outcome = arrived.get()
+            outcomes[name] = outcome
+    return outcomes
+
+
+def _do(work: Callable[[Station], T], name: str, station: Station, arrived: _Outcomes) -> None:
+    try:
+        outcome = _Outcome(result=work(station))
+    except BaseException as failure:  # noqa: BLE001 - raised again in the thread that waits
+        outcome = _Outcome(failure=failure)
+    arrived.put((name, outcome))
 
 
 @contextmanager
@@ -59,10 +101,8 @@ def open_crew(devices: Sequence[Device], cluster: str, ask: Ask | None = None) -
     """Open a station on each of the devices; they are reached on first use."""
     code = device_code()
     stations = {d.name: Station(d, open_host(d, ask), cluster, code) for d in devices}
-    threads = ThreadPoolExecutor(max(1, len(stations)), thread_name_prefix="edgesplit-deploy")
     try:
-        yield Crew(stations, threads)
+        yield Crew(stations)
     finally:
-        threads.shutdown(cancel_futures=True)
         for station in stations.values():
             station.host.close()

@@ -120,9 +120,13 @@ class Desk:
             stderr=subprocess.PIPE,
             text=True,
         ) as process:
-            assert process.stderr is not None
-            assert any(until in line for line in process.stderr)
-            yield process
+            try:
+                assert process.stderr is not None
+                assert any(until in line for line in process.stderr)
+                yield process
+            finally:
+                # Of a test that fails; one that passes has seen it end.
+                process.kill()
 
     def executors(self) -> list[int]:
         """Return the processes that serve a device of this desk's, wherever its folder is."""
