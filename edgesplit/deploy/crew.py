@@ -6,6 +6,7 @@ from _thread import start_new_thread
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -75,14 +76,14 @@ def _everywhere(
     is shared. What is under way on a device goes on whatever we do; nothing may overtake it.
     """
     arrived: _Outcomes = SimpleQueue()
+    jobs = [(work, name, station, arrived) for name, station in stations.items()]
     outcomes: dict[str, _Outcome] = {}
-    started = 0
+    begun: list[int] = []
     try:
-        for name, station in stations.items():
-            start_new_thread(_do, (work, name, station, arrived))
-            started += 1
+        # One call, in C: a signal raises before it or behind it, so `begun` says what was started.
+        begun.extend(map(start_new_thread, repeat(_do), jobs))
     finally:
-        while len(outcomes) < started:
+        while len(outcomes) < len(begun):
             name, outcome = arrived.get()
             outcomes[name] = outcome
     return outcomes
