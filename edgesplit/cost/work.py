@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
 
-import numpy as np
-
 from edgesplit.cost.profiles import Profile
 from edgesplit.graph.model import Graph, Layer, Node, Value
 
@@ -63,15 +61,7 @@ def layer_work(graph: Graph, layer: Layer) -> Work:
 
 def nbytes(value: Value) -> int:
     """Return the bytes of a value."""
-    return prod(value.shape) * _itemsize(value.dtype)
-
-
-def _itemsize(dtype: str) -> int:
-    """Bytes of an element; 8 for what numpy doesn't know (strings are pointers)."""
-    try:
-        return np.dtype(dtype).itemsize
-    except TypeError:
-        return 8
+    return prod(value.shape) * value.itemsize
 
 
 def _touched(graph: Graph, node: Node) -> int:

@@ -52,7 +52,8 @@ class DrillView:
                 counts[name] = counts.get(name, 0) + 1
             if progress.sample.recovered:
                 counts["recovered"] = counts.get("recovered", 0) + 1
-        self._live.update(self._table())
+        if self._console.is_terminal:
+            self._live.update(self._table())
 
     def _table(self) -> Table:
         table = Table(title=f"under load: {self._event}")
