@@ -17,7 +17,7 @@ from types import MappingProxyType
 from edgesplit.dataflow.table import Port
 from edgesplit.errors import ModelError
 from edgesplit.spec.model import Preprocessing
-from edgesplit.zoo import alexnet, digits, lenet5, vgg16
+from edgesplit.zoo import alexnet, c3d, digits, lenet5, resnet50, vgg16, xception, yolov2
 from edgesplit.zoo.build import Network, Settings
 from edgesplit.zoo.cache import CACHE_VARIABLE
 from edgesplit.zoo.write import Weights, random_weights, stored_weights, weight_bytes, write
@@ -26,6 +26,7 @@ BUILDER_VERSION = 1
 """Raise it whenever the same settings give another file, so that old caches are left alone."""
 
 _IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+_HALVES = Preprocessing(mean=(0.5,), std=(0.5,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,11 @@ ZOO: Mapping[str, Entry] = MappingProxyType(
         ),
         "alexnet": Entry(alexnet.alexnet, alexnet.DEFAULTS, _IMAGENET),
         "vgg16": Entry(vgg16.vgg16, vgg16.DEFAULTS, _IMAGENET),
+        "resnet50": Entry(resnet50.resnet50, resnet50.DEFAULTS, _IMAGENET),
+        "xception": Entry(xception.xception, xception.DEFAULTS, _HALVES),
+        "c3d": Entry(c3d.c3d, c3d.DEFAULTS, Preprocessing()),
+        "yolov2": Entry(yolov2.yolov2, yolov2.DEFAULTS, Preprocessing()),
+        "yolov2-16": Entry(yolov2.yolov2_16, yolov2.DEFAULTS, Preprocessing()),
     }
 )
 """The built-in models by name."""

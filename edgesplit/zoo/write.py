@@ -25,12 +25,14 @@ Weights = Callable[[int, Parameter], NDArray[np.float32]]
 
 
 def random_weights(seed: int) -> Weights:
-    """Return He-normal weights, the same for the same seed; each parameter has its own stream."""
+    """Return normal weights, the same for the same seed; each parameter has its own stream."""
 
     def draw(index: int, parameter: Parameter) -> NDArray[np.float32]:
         generator = np.random.default_rng((seed, index))
         values = generator.standard_normal(parameter.shape, dtype=np.float32)
         values *= np.float32(parameter.deviation)
+        if parameter.centre:
+            values += np.float32(parameter.centre)
         return values
 
     return draw
