@@ -11,7 +11,16 @@ from edgesplit.spec import fields
 from edgesplit.spec.suggest import did_you_mean, one_of, shown
 from edgesplit.spec.validate import Section, wrong
 
-ZOO = ("lenet5", "alexnet", "vgg16")
+ZOO = (
+    "lenet5",
+    "alexnet",
+    "vgg16",
+    "resnet50",
+    "xception",
+    "c3d",
+    "yolov2",
+    "yolov2-16",
+)
 """Models that are built in."""
 
 _ZOO_PREFIX = "zoo:"

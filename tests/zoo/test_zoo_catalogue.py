@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 
 from edgesplit.errors import ModelError
+from edgesplit.spec import model_sections
 from edgesplit.spec.model import ModelSpec, Preprocessing, Source
 from edgesplit.zoo.cache import cache_folder
 from edgesplit.zoo.catalogue import ZOO, build, describe
@@ -84,6 +85,10 @@ def test_processes_at_once_do_not_hurt_each_other(tmp_path: Path) -> None:
     (path,) = paths
     assert contents(path.parent) == contents(build("vgg16", SMALL, tmp_path / "alone").parent)
     assert list((tmp_path / "zoo").iterdir()) == [path.parent]
+
+
+def test_a_model_file_may_name_what_there_is() -> None:
+    assert list(ZOO) == list(model_sections.ZOO)
 
 
 def test_an_unknown_model_is_guessed() -> None:
