@@ -8,7 +8,7 @@ from typing import Any
 
 from edgesplit.dataflow.region import Region
 from edgesplit.graph import ops
-from edgesplit.graph.model import Graph, Layer, Node
+from edgesplit.graph.model import Graph, Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,32 @@ class Localised:
     produced: Mapping[str, Region]
 
 
-def needs(graph: Graph, nodes: Sequence[Node], wanted: Mapping[str, Region]) -> dict[str, Region]:
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """One part of the sum that an operator makes: over the block `[lo, hi)` of its input channels.
+
+    `first` marks the part that adds the bias, of which there is one.
+    """
+
+    node: str
+    lo: int
+    hi: int
+    first: bool
+
+
+def needs(
+    graph: Graph,
+    nodes: Sequence[Node],
+    wanted: Mapping[str, Region],
+    partial: Partial | None = None,
+) -> dict[str, Region]:
     """Return the hull of what is needed of every value that the nodes touch for the wanted boxes.
 
     Args:
         graph: The model.
         nodes: Nodes in topological order; what they don't make counts as available.
         wanted: Boxes of values. Those that none of the nodes makes are passed through.
+        partial: Which of the nodes makes only a part of its sum, if one does.
 
     Returns:
         Value name to box: inputs, constants, intermediates and the wanted values themselves.
@@ -60,7 +79,7 @@ def needs(graph: Graph, nodes: Sequence[Node], wanted: Mapping[str, Region]) -> 
     for node in reversed(nodes):
         out = _wanted_of(node, boxes)
         if out:
-            for name, region in _reads(graph, node, out):
+            for name, region in _step(graph, node, out, partial).needs(node):
                 boxes[name] = boxes[name].hull(region) if name in boxes else region
     return boxes
 
@@ -90,7 +109,11 @@ def useful(nodes: Iterable[Node], boxes: Mapping[str, Region]) -> tuple[Node, ..
 
 
 def localise(
-    graph: Graph, node: Node, want: Mapping[str, Region], have: Mapping[str, Region]
+    graph: Graph,
+    node: Node,
+    want: Mapping[str, Region],
+    have: Mapping[str, Region],
+    partial: Partial | None = None,
 ) -> Localised:
     """Rewrite one node for the boxes wanted of its outputs.
 
@@ -100,6 +123,7 @@ def localise(
         want: The box wanted of each output, as `needs` gave it; outputs that are not needed and
             values of other nodes may be in it or not.
         have: The box available of each value, constants and model inputs included.
+        partial: As for `needs`.
 
     Raises:
         ValueError: Nothing of the node is wanted, or an input is not available in the box that is
@@ -108,47 +132,13 @@ def localise(
     out = _wanted_of(node, want)
     if not out:
         raise ValueError(f"{node.name} makes nothing that is wanted and should be left out")
-    step = ops.step(graph, node, out)
+    step = _step(graph, node, out, partial)
     for name, region in step.needs(node):
         if name not in have or not have[name].contains(region):
             raise ValueError(
                 f"{node.name} needs {name}[{region}], available is {have.get(name, 'nothing')}"
             )
     return Localised(step.attributes, tuple(_inputs(node, step)), dict(step.produced))
-
-
-def follows_channels(graph: Graph, node: Node, value: str) -> bool:
-    """Tell whether a block `[a, b)` of axis 1 of the output needs that same block of `value`.
-
-    Found by asking the arithmetic for several blocks, so it holds for any operator that has a
-    rule. Rank and extent of axis 1 must be kept.
-    """
-    source, target = graph.values[value], graph.values[node.outputs[0]]
-    if len(source.shape) < 2 or len(source.shape) != len(target.shape):
-        return False
-    extent = source.shape[1]
-    if target.shape[1] != extent:
-        return False
-    probes = {(0, 1), (extent // 3, extent // 3 + 1), (extent // 2, extent), (extent - 1, extent)}
-    return all(_keeps(graph, node, value, lo, hi) for lo, hi in probes)
-
-
-def channel_tail(graph: Graph, layer: Layer) -> str:
-    """Return the value at which a layer split on axis 1 may end without merging before it.
-
-    Starts at the heavy operator's output and walks the layer's light operators as long as each
-    is the only reader of the one before, keeps blocks of axis 1 apart (see `follows_channels`)
-    and has no other input made within the layer. A model output ends the walk.
-
-    Raises:
-        ValueError: The layer has no heavy operator.
-    """
-    if layer.heavy is None:
-        raise ValueError(f"layer {layer.name} has no heavy operator to split")
-    tail = layer.heavy.outputs[0]
-    while (node := _only_reader(graph, layer, tail)) and follows_channels(graph, node, tail):
-        tail = node.outputs[0]
-    return tail
 
 
 def macs(graph: Graph, node: Node, out: Region) -> int:
@@ -169,8 +159,11 @@ def _wanted_of(node: Node, boxes: Mapping[str, Region]) -> dict[str, Region]:
     return {name: boxes[name] for name in node.outputs if name in boxes}
 
 
-def _reads(graph: Graph, node: Node, out: Mapping[str, Region]) -> Iterable[tuple[str, Region]]:
-    return ops.step(graph, node, out).needs(node)
+def _step(graph: Graph, node: Node, out: Mapping[str, Region], partial: Partial | None) -> ops.Step:
+    if partial is None or partial.node != node.name:
+        return ops.step(graph, node, out)
+    block = (partial.lo, partial.hi)
+    return ops.partial_step(graph, node, out, block, bias=partial.first)
 
 
 def _inputs(node: Node, step: ops.Step) -> Iterable[Read | Literal | None]:
@@ -182,19 +175,3 @@ def _inputs(node: Node, step: ops.Step) -> Iterable[Read | Literal | None]:
             yield None
         elif region is not None:
             yield Read(name, region)
-
-
-def _keeps(graph: Graph, node: Node, value: str, lo: int, hi: int) -> bool:
-    out = node.outputs[0]
-    step = ops.step(graph, node, {out: graph.values[out].region.with_axis(1, lo, hi)})
-    boxes = [*(box for name, box in step.needs(node) if name == value), step.produced[out]]
-    return all((box.lo[1], box.hi[1]) == (lo, hi) for box in boxes)
-
-
-def _only_reader(graph: Graph, layer: Layer, value: str) -> Node | None:
-    readers = graph.consumers[value]
-    if len(readers) != 1 or any(port.name == value for port in graph.outputs):
-        return None
-    (node,) = readers
-    inside = {out for other in layer.nodes for out in other.outputs} - {value}
-    return node if node in layer.nodes and inside.isdisjoint(node.reads) else None

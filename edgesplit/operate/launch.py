@@ -101,7 +101,7 @@ def prepare_planned(planned: Planned, digest: str, progress: Progress) -> Prepar
         deadline=planned.allocation.model.deadline,
         head=_head(built.table, folder),
         pace=_paces(planned, built.table, progress),
-        predicted=task_seconds(planned.graph, planned.allocation, built.table),
+        predicted=task_seconds(planned.graph, planned.allocation, planned.lowered),
     )
     return Prepared(planned.allocation, graph, built, checked, release)
 

@@ -8,36 +8,51 @@ from typing import Literal
 from edgesplit.spec.cluster import Cluster
 from edgesplit.spec.model import ModelSpec
 
+Split = Literal["whole", "output", "input", "spatial"]
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A device's block `[lo, hi)` on axis 1 of its stage's split value."""
+    """What a device has of its stage: a block `[lo, hi)` of channels, or a tile of the map.
+
+    `tile` has a pair of bounds for every spatial axis; it is empty under other splits.
+    """
 
     device: str
-    lo: int
-    hi: int
+    lo: int = 0
+    hi: int = 0
+    tile: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Consecutive layers under one split.
+    """Layers under one split; a device may have several shares of them.
 
-    `whole`: one share, all layers on that device (its bounds are 0 and 0). `output`: exactly one
-    layer, whose heavy operator's output is cut on axis 1 into one block a share, in order.
-    `parity` names the devices of the parity rows, in row order; a stage with parity ends at the
-    heavy operator's linear output, one without ends after the light operators.
+    `whole`: one share, all layers on that device.
+    `output`: the first layer's output is cut on axis 1 into one block a share, in order; later
+    layers go on in the same blocks (depthwise convolutions do). `parity` names the devices of the
+    parity rows, in row order; a stage with parity has one layer and ends at its linear output,
+    one without ends where blocks can't go on.
+    `input`: the last layer's sum is cut on its input channels into one block a share, in order;
+    layers before it make the block they are given, so that two layers need one merge. `merge` says
+    who adds the partial sums, in blocks of output channels; where it is empty, everyone who reads
+    them does.
+    `spatial`: every share makes a tile of the map, and what it overlaps with others of the maps
+    before; the map is that of the last value that leaves the stage, others are cut in proportion.
     """
 
     name: str
     layers: tuple[str, ...]
-    split: Literal["whole", "output"]
+    split: Split
     shares: tuple[Share, ...]
     parity: tuple[str, ...] = ()
+    merge: tuple[Share, ...] = ()
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """Devices of the data shards, then those of the parity shards."""
-        return (*(share.device for share in self.shares), *self.parity)
+        """Devices of the data shards, then those of the parity shards, then those that merge."""
+        data = (share.device for share in self.shares)
+        return (*data, *self.parity, *(share.device for share in self.merge))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +85,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """Stages in execution order over a cluster, for one model.
+    """Stages over a cluster, for one model; each after those whose values it reads.
 
     `digest` is the digest of the imported graph that the stages were planned on.
     """

@@ -7,8 +7,8 @@ from collections import Counter
 from edgesplit.errors import PlanError
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Allocation, Stage
-from edgesplit.plan.generators import coefficients
-from edgesplit.plan.splittable import channels, why_not_split
+from edgesplit.plan.check_split import check_split
+from edgesplit.plan.publishing import stage_nodes
 
 
 def check(graph: Graph, allocation: Allocation) -> None:
@@ -27,25 +27,36 @@ def check(graph: Graph, allocation: Allocation) -> None:
     _check_names(allocation)
     for stage in allocation.stages:
         _check_devices(stage)
-        if stage.split == "output":
-            _check_split(graph, stage)
-        elif len(stage.shares) != 1 or stage.parity:
-            raise _wrong(stage, "a whole stage has one device and no parity")
+        check_split(graph, stage)
+    _check_values(graph, allocation)
 
 
 def _check_order(graph: Graph, allocation: Allocation) -> None:
     planned = [name for stage in allocation.stages for name in stage.layers]
     wanted = [layer.name for layer in graph.layers]
-    if planned == wanted:
+    if sorted(planned) == sorted(wanted):
         return
     odd = next((name for name in planned if name not in wanted), None)
     missing = next((name for name in wanted if name not in planned), None)
-    what = "the stages don't hold the layers once each, in the model's order"
+    twice = next((name for name in planned if planned.count(name) > 1), None)
+    what = f"layer {twice!r} is in two stages"
     if odd is not None:
         what = f"the model has no layer {odd!r}"
     elif missing is not None:
         what = f"no stage holds layer {missing!r}"
     raise PlanError(what, remedy=f"the layers are {', '.join(wanted)}")
+
+
+def _check_values(graph: Graph, allocation: Allocation) -> None:
+    """Refuse stages in an order in which one would read what a later one makes."""
+    made: set[str] = set()
+    every = {name for node in graph.nodes for name in node.outputs}
+    for stage in allocation.stages:
+        nodes = stage_nodes(graph, stage.layers)
+        made.update(name for node in nodes for name in node.outputs)
+        ahead = next((n for node in nodes for n in node.reads if n in every - made), None)
+        if ahead is not None:
+            raise _wrong(stage, f"it reads {ahead}, which a later stage makes")
 
 
 def _check_names(allocation: Allocation) -> None:
@@ -56,25 +67,10 @@ def _check_names(allocation: Allocation) -> None:
 
 
 def _check_devices(stage: Stage) -> None:
+    """A device may hold several tiles or parts, but only one row of a coded group."""
     twice = [name for name, count in Counter(stage.devices).items() if count > 1]
-    if twice:
+    if stage.parity and twice:
         raise _wrong(stage, f"device {twice[0]} holds two shards of it")
-
-
-def _check_split(graph: Graph, stage: Stage) -> None:
-    if len(stage.layers) != 1:
-        raise _wrong(stage, "an output split holds exactly one layer")
-    layer = graph.layer(stage.layers[0])
-    reason = why_not_split(graph, layer)
-    if reason:
-        raise _wrong(stage, f"it can't be split: {reason}")
-    ends = [bound for share in stage.shares for bound in (share.lo, share.hi)]
-    count = channels(graph, layer)
-    tiled = ends[0] == 0 and ends[-1] == count and ends[1:-1:2] == ends[2:-1:2]
-    if not tiled or any(share.lo >= share.hi for share in stage.shares):
-        raise _wrong(stage, f"its blocks don't tile the channels 0 to {count}")
-    if stage.parity:
-        coefficients(len(stage.shares), len(stage.parity))
 
 
 def _wrong(stage: Stage, what: str) -> PlanError:

@@ -14,6 +14,7 @@ from edgesplit.plan.allocation import (
     DevicePrediction,
     Prediction,
     Share,
+    Split,
     Stage,
 )
 from edgesplit.spec.cluster import Cluster
@@ -28,25 +29,27 @@ FORMAT = 1
 _HEADER = """\
 # A task allocation of edgesplit: which device does what.
 # Deploy it with `edgesplit deploy`. Edit stages by hand if you know better; predictions are then
-# those of the plan before. Blocks are output channels or rows, half open.
+# those of the plan before. Bounds of blocks (channels, rows) and tiles are half open.
 """
 
 
 class ShareSection(Section):
-    """A device's block of a split stage."""
+    """A device's block or tile of a split stage."""
 
     device: str
     block: tuple[int, int] = (0, 0)
+    tile: tuple[tuple[int, int], ...] = ()
 
 
 class StageSection(Section):
-    """Consecutive layers under one split."""
+    """Layers under one split."""
 
     name: str
     layers: tuple[str, ...] = Field(min_length=1)
-    split: Literal["whole", "output"]
+    split: Split
     shares: tuple[ShareSection, ...] = Field(min_length=1)
     parity: tuple[str, ...] = ()
+    merge: tuple[ShareSection, ...] = ()
 
 
 class DeviceSection(Section):
@@ -119,9 +122,10 @@ def load_allocation(path: Path) -> Allocation:
 def _strangers(file: AllocationFile, cluster: Cluster) -> list[Finding]:
     known = [device.name for device in cluster.devices]
     named = [
-        (("stages", index, "shares", at, "device"), share.device)
+        (("stages", index, kind, at, "device"), share.device)
         for index, stage in enumerate(file.stages)
-        for at, share in enumerate(stage.shares)
+        for kind, shares in (("shares", stage.shares), ("merge", stage.merge))
+        for at, share in enumerate(shares)
     ] + [
         (("stages", index, "parity", at), device)
         for index, stage in enumerate(file.stages)
@@ -135,8 +139,18 @@ def _strangers(file: AllocationFile, cluster: Cluster) -> list[Finding]:
 
 
 def _stage(section: StageSection) -> Stage:
-    shares = tuple(Share(share.device, *share.block) for share in section.shares)
-    return Stage(section.name, section.layers, section.split, shares, section.parity)
+    return Stage(
+        name=section.name,
+        layers=section.layers,
+        split=section.split,
+        shares=tuple(map(_share, section.shares)),
+        parity=section.parity,
+        merge=tuple(map(_share, section.merge)),
+    )
+
+
+def _share(section: ShareSection) -> Share:
+    return Share(section.device, *section.block, section.tile)
 
 
 def _prediction(section: PredictionSection) -> Prediction:
@@ -162,15 +176,21 @@ def _plain_stage(stage: Stage) -> dict[str, Any]:
         "name": stage.name,
         "layers": list(stage.layers),
         "split": stage.split,
-        "shares": [_plain_share(share, stage.split) for share in stage.shares],
+        "shares": [_plain_share(share) for share in stage.shares],
     }
-    return plain | ({"parity": list(stage.parity)} if stage.parity else {})
+    if stage.parity:
+        plain["parity"] = list(stage.parity)
+    if stage.merge:
+        plain["merge"] = [_plain_share(share) for share in stage.merge]
+    return plain
 
 
-def _plain_share(share: Share, split: str) -> dict[str, Any]:
-    if split == "whole":
-        return {"device": share.device}
-    return {"device": share.device, "block": [share.lo, share.hi]}
+def _plain_share(share: Share) -> dict[str, Any]:
+    if share.tile:
+        return {"device": share.device, "tile": [list(bounds) for bounds in share.tile]}
+    if share.hi:
+        return {"device": share.device, "block": [share.lo, share.hi]}
+    return {"device": share.device}
 
 
 def _plain_prediction(prediction: Prediction) -> dict[str, Any]:

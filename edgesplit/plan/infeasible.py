@@ -8,7 +8,7 @@ from edgesplit.errors import PlanError
 from edgesplit.graph.model import Graph
 from edgesplit.plan.pins import resolve, wants_split
 from edgesplit.plan.solver import Solver
-from edgesplit.plan.splittable import why_not_split
+from edgesplit.plan.splittable import why_not_coded
 from edgesplit.spec.cluster import Cluster, Device
 from edgesplit.spec.model import ModelSpec
 from edgesplit.spec.units import format_bytes
@@ -23,7 +23,7 @@ def why_infeasible(graph: Graph, cluster: Cluster, model: ModelSpec) -> PlanErro
     budget = f"the largest budget is {format_bytes(most.memory)}, of {most.name}"
     for index, least in _too_large(solver, graph, cluster)[:1]:
         layer = graph.layers[index]
-        reason = why_not_split(graph, layer) or "a pin keeps it whole"
+        reason = why_not_coded(graph, layer) or "a pin keeps it whole"
         split = f"split over all {len(cluster.devices)} devices it still needs"
         why = split if solver.splittable(index) else f"it can't be split ({reason}) and needs"
         return PlanError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edgesplit.errors import PlanError
 from edgesplit.graph.model import Graph
-from edgesplit.plan.splittable import channels, why_not_split
+from edgesplit.plan.splittable import channels, why_not_coded
 from edgesplit.spec.cluster import Cluster
 from edgesplit.spec.model import ModelSpec, Pin
 from edgesplit.spec.suggest import did_you_mean
@@ -107,7 +107,7 @@ def _check_devices(cluster: Cluster, pin: Pin) -> None:
 
 def _check_split(graph: Graph, pin: Pin) -> None:
     layer = graph.layer(pin.layer)
-    reason = why_not_split(graph, layer)
+    reason = why_not_coded(graph, layer)
     if reason:
         raise _wrong(pin, f"{pin.layer} can't be split: {reason}", "drop the split from the pin")
     shares = len(pin.devices or ())

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 
-from edgesplit.cost.chain import Chain, Rows
-from edgesplit.cost.memory import Footprint
+from edgesplit.cost.memory import Footprint, footprint
 from edgesplit.cost.profiles import GENERIC, profile_of
 from edgesplit.cost.simulate import Costs, simulate
-from edgesplit.cost.work import Work
-from edgesplit.dataflow.table import GATEWAY, TaskTable
+from edgesplit.dataflow.table import GATEWAY
 from edgesplit.graph.model import Graph
-from edgesplit.plan.allocation import Allocation, DevicePrediction, Prediction, Stage
-from edgesplit.plan.costing import Costing
+from edgesplit.plan.allocation import Allocation, DevicePrediction, Prediction
 from edgesplit.plan.coverage import single_losses
-from edgesplit.plan.lower import lower
-from edgesplit.plan.splittable import channels
+from edgesplit.plan.lower import Lowered, lower
+from edgesplit.plan.tasks import request_bytes, seconds, task_works, together
 
 
 def predict(graph: Graph, allocation: Allocation) -> Prediction:
@@ -23,9 +20,10 @@ def predict(graph: Graph, allocation: Allocation) -> Prediction:
 
     Throughput is what the busiest compute or link allows.
     """
-    table = lower(graph, allocation).table
-    run = simulate(table, costs(graph, allocation, table))
-    memory = footprints(graph, allocation)
+    lowered = lower(graph, allocation)
+    table = lowered.table
+    run = simulate(table, costs(graph, allocation, lowered))
+    memory = footprints(graph, allocation, lowered)
     devices = tuple(
         DevicePrediction(
             device=name,
@@ -41,75 +39,38 @@ def predict(graph: Graph, allocation: Allocation) -> Prediction:
     return Prediction(run.latency, run.throughput, devices, single_losses(table))
 
 
-def costs(graph: Graph, allocation: Allocation, table: TaskTable) -> Costs:
+def costs(graph: Graph, allocation: Allocation, lowered: Lowered) -> Costs:
     """Return what the tasks, messages and links of an allocation cost, the gateway's included."""
     cluster = allocation.cluster
     messages = {device.name: profile_of(device).message_seconds for device in cluster.devices}
     links = {device.name: device.link for device in cluster.devices}
     return Costs(
-        tasks=task_seconds(graph, allocation, table),
+        tasks=task_seconds(graph, allocation, lowered),
         messages=messages | {GATEWAY: GENERIC.message_seconds},
         links=links | {GATEWAY: cluster.gateway_link},
     )
 
 
-def task_seconds(graph: Graph, allocation: Allocation, table: TaskTable) -> dict[int, float]:
+def task_seconds(graph: Graph, allocation: Allocation, lowered: Lowered) -> dict[int, float]:
     """Return the compute time of every task on its device, in seconds; the gateway's are 0."""
-    costing = _costing(graph, allocation)
-    seconds: dict[tuple[str, str], float] = {}
-    for stage in allocation.stages:
-        for device, block in held(stage).items():
-            profile = profile_of(allocation.cluster.device(device))
-            work = sum(work.seconds(profile) for work in _works(costing, stage, block))
-            seconds[stage.name, device] = work + profile.step_seconds
+    works = {spec.task: task_works(graph, spec) for spec in lowered.shards}
+    profiles = {device.name: profile_of(device) for device in allocation.cluster.devices}
     return {
-        task.id: 0.0 if task.device == GATEWAY else seconds[task.stage, task.device]
-        for task in table.tasks
+        task.id: 0.0
+        if task.device == GATEWAY
+        else seconds(works.get(task.id, ()), profiles[task.device])
+        for task in lowered.table.tasks
     }
 
 
-def held(stage: Stage) -> dict[str, int]:
-    """Return how many channels each device of a stage holds; 0 where it holds the layers whole."""
-    sizes = {share.device: share.hi - share.lo for share in stage.shares}
-    return sizes | dict.fromkeys(stage.parity, max(sizes.values()))
-
-
-def footprints(graph: Graph, allocation: Allocation) -> dict[str, Footprint]:
+def footprints(graph: Graph, allocation: Allocation, lowered: Lowered) -> Mapping[str, Footprint]:
     """Return the memory of each device's executor."""
-    costing = _costing(graph, allocation)
+    works = {spec.task: task_works(graph, spec) for spec in lowered.shards}
     found: dict[str, Footprint] = {}
-    for stage in allocation.stages:
-        for device, block in held(stage).items():
-            one = _footprint(costing, stage, block)
-            found[device] = one.beside(found[device]) if device in found else one
+    for task in lowered.table.tasks:
+        if task.device == GATEWAY:
+            continue
+        work, request = together(works.get(task.id, ())), request_bytes(lowered.table, task)
+        one = footprint(work, request, allocation.model.window)
+        found[task.device] = one.beside(found[task.device]) if task.device in found else one
     return found
-
-
-def _footprint(costing: Costing, stage: Stage, block: int) -> Footprint:
-    start, end = _span(costing, stage)
-    return costing.block_footprint(start, block) if block else costing.footprint(start, end)
-
-
-def _works(costing: Costing, stage: Stage, block: int) -> Iterator[Work]:
-    start, end = _span(costing, stage)
-    works = costing.chain.works[start:end]
-    if not block:
-        return iter(works)
-    graph = costing.chain.graph
-    return iter([works[0].share(block / channels(graph, graph.layers[start]))])
-
-
-def _span(costing: Costing, stage: Stage) -> tuple[int, int]:
-    names = [layer.name for layer in costing.chain.graph.layers]
-    start = names.index(stage.layers[0])
-    return start, start + len(stage.layers)
-
-
-def _costing(graph: Graph, allocation: Allocation) -> Costing:
-    order = {layer.name: index for index, layer in enumerate(graph.layers)}
-    splits = {
-        order[stage.layers[0]]: Rows(len(stage.shares), len(stage.parity))
-        for stage in allocation.stages
-        if stage.split == "output"
-    }
-    return Costing(Chain(graph, splits), allocation.model.window)

@@ -16,6 +16,7 @@ from edgesplit.errors import PlanError
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Allocation, Prediction, Share, Stage
 from edgesplit.plan.infeasible import why_infeasible
+from edgesplit.plan.lower import lower
 from edgesplit.plan.pins import Pinned, resolve
 from edgesplit.plan.predict import footprints, predict
 from edgesplit.plan.relabel import in_file_order
@@ -57,7 +58,9 @@ def single(graph: Graph, cluster: Cluster, model: ModelSpec) -> Allocation:
     fitting = [found for found in candidates if _fits(graph, found)]
     if not fitting:
         most = max(cluster.devices, key=lambda device: device.memory)
-        needed = footprints(graph, candidates[0])[cluster.devices[0].name].total
+        needed = footprints(graph, candidates[0], lower(graph, candidates[0]))[
+            cluster.devices[0].name
+        ].total
         raise PlanError(
             f"{graph.name} needs {format_bytes(needed)} on one device; {most.name} has the "
             f"largest budget, {format_bytes(most.memory)}"
@@ -73,8 +76,13 @@ def _alone(layers: tuple[str, ...], device: str) -> Stage:
 
 def _fits(graph: Graph, allocation: Allocation) -> bool:
     device = allocation.cluster.device(allocation.stages[0].shares[0].device)
-    needed = footprints(graph, allocation)[device.name].total
-    return device.connection == "local" or needed <= device.memory
+    return device.connection == "local" or _needed(graph, allocation) <= device.memory
+
+
+def _needed(graph: Graph, allocation: Allocation) -> int:
+    """Return the bytes that an allocation to a single device needs there."""
+    (footprint,) = footprints(graph, allocation, lower(graph, allocation)).values()
+    return footprint.total
 
 
 def _candidates(

@@ -36,5 +36,13 @@ def in_file_order(
 
 
 def _renamed(stage: Stage, names: Mapping[str, str]) -> Stage:
-    shares = tuple(Share(names[share.device], share.lo, share.hi) for share in stage.shares)
-    return replace(stage, shares=shares, parity=tuple(names[name] for name in stage.parity))
+    return replace(
+        stage,
+        shares=_with_names(stage.shares, names),
+        parity=tuple(names[name] for name in stage.parity),
+        merge=_with_names(stage.merge, names),
+    )
+
+
+def _with_names(shares: Sequence[Share], names: Mapping[str, str]) -> tuple[Share, ...]:
+    return tuple(replace(share, device=names[share.device]) for share in shares)

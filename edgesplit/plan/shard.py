@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgesplit.dataflow.region import Region
+from edgesplit.graph.slicing import Partial
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class ShardSpec:
 
     `nodes` are names of graph nodes in topological order. The sub-model takes the boxes `inputs`
     and makes exactly the boxes `outputs`, both by value name, which is also the name of the ONNX
-    input or output. With a `code`, its value's output box is in block coordinates.
+    input or output. With a `code`, its value's output box is in block coordinates. With a
+    `partial`, one node makes a part of its sum.
     """
 
     task: int
@@ -35,3 +37,4 @@ class ShardSpec:
     inputs: tuple[tuple[str, Region], ...]
     outputs: tuple[tuple[str, Region], ...]
     code: Code | None = None
+    partial: Partial | None = None

@@ -11,7 +11,7 @@ from edgesplit.plan.allocation import Share, Stage
 from edgesplit.plan.costing import Costing
 from edgesplit.plan.grouping import Grouper, Grouping, Placed, Score
 from edgesplit.plan.pins import Pinned
-from edgesplit.plan.splittable import channels, why_not_split
+from edgesplit.plan.splittable import channels, why_not_coded
 from edgesplit.plan.splitting import Cut, Wanted, cut, slowness, stage_cost, wanted
 from edgesplit.spec.cluster import Device
 from edgesplit.spec.model import ModelSpec
@@ -86,7 +86,7 @@ class Solver:
 
     def splittable(self, index: int) -> bool:
         """Tell whether a layer can be split, and no pin forbids it."""
-        return self.pinned.may_split(index) and not why_not_split(
+        return self.pinned.may_split(index) and not why_not_coded(
             self.graph, self.graph.layers[index]
         )
 

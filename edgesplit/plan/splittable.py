@@ -1,7 +1,9 @@
-"""Which layers can be split on their output channels, and why others can't."""
+"""Which layers can be split on their output channels, which of them coded, and why others can't."""
 
 from __future__ import annotations
 
+from edgesplit.graph import ops
+from edgesplit.graph.following import CHANNELS
 from edgesplit.graph.model import Graph, Layer, Node
 
 _RANK_OF_ROWS = 2
@@ -12,10 +14,24 @@ def why_not_split(graph: Graph, layer: Layer) -> str:
     heavy = layer.heavy
     if heavy is None:
         return "it has no heavy operator"
-    if heavy.op not in {"Conv", "Gemm", "MatMul"} or heavy.domain not in {"", "ai.onnx"}:
+    if not ops.known(heavy):
         return f"{heavy.op} has no output split"
-    if heavy.opaque or not all(graph.values[name].portable for name in heavy.outputs):
+    if not all(graph.values[name].portable for name in heavy.outputs):
         return f"{heavy.op} {heavy.name} runs whole"
+    shape = graph.values[heavy.outputs[0]].shape
+    if len(shape) <= CHANNELS or shape[CHANNELS] < 2:
+        return f"{heavy.name} has a single output channel"
+    return ""
+
+
+def why_not_coded(graph: Graph, layer: Layer) -> str:
+    """Return why a layer can't have parity; empty where it can."""
+    heavy = layer.heavy
+    if reason := why_not_split(graph, layer):
+        return reason
+    assert heavy is not None  # noqa: S101 - it would be the reason
+    if heavy.op not in {"Conv", "Gemm", "MatMul"}:
+        return f"{heavy.op} {heavy.name} is not linear in constant weights"
     if not all(graph.values[name].constant for name in heavy.inputs[1:] if name):
         return f"the weights of {heavy.op} {heavy.name} are no constants"
     return _why_not_shape(graph, heavy)
@@ -35,6 +51,4 @@ def _why_not_shape(graph: Graph, heavy: Node) -> str:
         return f"{heavy.op} {heavy.name} has an output of {len(shape)} axes instead of 2"
     if heavy.op == "MatMul" and len(graph.values[heavy.inputs[1]].shape) != _RANK_OF_ROWS:
         return f"MatMul {heavy.name} has weights of other than 2 axes"
-    if shape[1] < 2:
-        return f"{heavy.name} has a single output channel"
     return ""

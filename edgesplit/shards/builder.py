@@ -16,7 +16,7 @@ from edgesplit.plan.shard import ShardSpec
 from edgesplit.shards.build import Shard, build_shard
 from edgesplit.shards.store import Store
 
-VERSION = 1
+VERSION = 2
 """Of the way shards are built; a new one forgets what was built before."""
 
 # Cutting is copying: a few threads keep a disk busy, more would only hold more weights at once.

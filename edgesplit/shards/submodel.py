@@ -79,13 +79,14 @@ class _Cut:
     def run(self) -> None:
         by_name = {node.name: node for node in self._graph.nodes}
         nodes = [by_name[name] for name in self._spec.nodes]
-        boxes = needs(self._graph, nodes, self._wanted)
+        boxes = needs(self._graph, nodes, self._wanted, self._spec.partial)
         for name, region in self._spec.inputs:
             self._have[name] = region
             self._local[name] = self._typed(name, region)
             self.inputs.append(self._local[name])
         for node in nodes:
-            self._add(node, localise(self._graph, node, boxes, self._have))
+            local = localise(self._graph, node, boxes, self._have, self._spec.partial)
+            self._add(node, local)
         for name, region in self._spec.outputs:
             self.outputs.append(self._output(name, region))
 

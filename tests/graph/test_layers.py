@@ -9,12 +9,11 @@ from onnx import TensorProto, helper
 from small_models import Draft, same_as_whole
 
 from edgesplit.dataflow.region import Region
+from edgesplit.graph.following import follows_channels, in_blocks, in_tiles, leaving
 from edgesplit.graph.model import Graph
 from edgesplit.graph.slicing import (
-    channel_tail,
     closure,
     constant_bytes,
-    follows_channels,
     localise,
     macs,
     needs,
@@ -120,42 +119,66 @@ def test_splitting_a_conv_slices_its_weights(residual: Graph) -> None:
     assert macs(residual, node, block) == residual.layer("a").macs // 4
 
 
-def test_channel_tails(residual: Graph) -> None:
-    ends = {
-        layer.name: residual.producer[channel_tail(residual, layer)].name
-        for layer in residual.layers
-    }
-    assert ends["stem"] == "stem_relu"  # Read twice from there on.
-    assert ends["a"] == "a_relu"
-    assert ends["fc"] == "fc"  # Softmax sums over the channels.
-    last = residual.layers[-2]
-    assert ends[last.name] == "gap"  # Never beyond a Flatten.
+def ends(graph: Graph, layer: str) -> set[str]:
+    """Return the operators behind which a split of this layer's channels must be merged."""
+    nodes, heads = graph.layer(layer).nodes, [graph.layer(layer).heavy]
+    carried = in_blocks(graph, nodes, [node for node in nodes if node in heads])
+    return {graph.producer[value].name for value in leaving(graph, carried)}
 
 
-def test_a_tail_ends_before_other_values_of_its_layer(tmp_path: Path) -> None:
+def test_where_blocks_of_channels_must_be_merged(residual: Graph) -> None:
+    assert ends(residual, "stem") == {"stem_relu"}
+    assert ends(residual, "a") == {"a_relu"}
+    assert ends(residual, "fc") == {"fc"}  # Softmax sums over the channels.
+    assert ends(residual, residual.layers[-2].name) == {"gap"}  # Never beyond a Flatten.
+
+
+def test_blocks_go_on_beside_another_value_in_the_same_blocks(tmp_path: Path) -> None:
     m = Draft((1, 3, 4, 4))
     side = m.add("Sin", name="side")
     m.add("Conv", inputs=["x", m.weight(3, 3, 1, 1)], kernel_shape=[1, 1], name="conv")
-    first = m.add("Relu", name="relu")
     m.add("Add", side, name="add")
     graph = m.imported(tmp_path)
-    assert channel_tail(graph, graph.layer("conv")) == first
+    assert ends(graph, "conv") == {"add"}
 
 
-def test_a_tail_ends_at_an_output_of_the_model(tmp_path: Path) -> None:
+def test_an_output_of_the_model_leaves_and_blocks_go_on(tmp_path: Path) -> None:
     m = Draft((1, 3, 4, 4))
     first = m.add("Conv", m.weight(3, 3, 1, 1), kernel_shape=[1, 1], name="conv")
-    last = m.add("Relu")
+    last = m.add("Relu", name="relu")
     graph = m.imported(tmp_path, first, last)
-    assert channel_tail(graph, graph.layer("conv")) == first
+    assert ends(graph, "conv") == {"conv", "relu"}
 
 
-def test_a_layer_without_heavy_operator_has_no_tail(tmp_path: Path) -> None:
-    model = Draft((1, 4))
-    model.add("Relu")
-    graph = model.imported(tmp_path)
-    with pytest.raises(ValueError, match="no heavy operator"):
-        channel_tail(graph, graph.layers[0])
+def test_what_is_behind_a_merge_does_not_go_on(tmp_path: Path) -> None:
+    m = Draft((1, 3, 4, 4))
+    m.add("Conv", m.weight(3, 3, 1, 1), kernel_shape=[1, 1], name="conv")
+    m.add("LRN", size=3, name="lrn")
+    m.add("Relu", name="relu")
+    graph = m.imported(tmp_path)
+    assert ends(graph, "conv") == {"conv"}
+
+
+def test_a_depthwise_convolution_goes_on_in_blocks(tmp_path: Path) -> None:
+    m = Draft((1, 3, 6, 6))
+    m.add("Conv", m.weight(4, 3, 1, 1), kernel_shape=[1, 1], name="conv")
+    m.add("Conv", m.weight(4, 1, 3, 3), kernel_shape=[3, 3], group=4, name="deep")
+    graph = m.imported(tmp_path)
+    carried = in_blocks(graph, graph.nodes, [graph.nodes[0]])
+    assert [node.name for node in carried] == ["conv", "deep"]
+
+
+def test_which_operators_go_on_in_tiles(tmp_path: Path) -> None:
+    m = Draft((1, 3, 9, 9))
+    m.add("Conv", m.weight(4, 3, 3, 3), kernel_shape=[3, 3], pads=[1, 1, 1, 1], name="conv")
+    m.add("LRN", size=3, name="lrn")
+    m.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1, name="pool")
+    m.add("Softmax", axis=1, name="channels")
+    m.add("GlobalAveragePool", name="gap")
+    m.add("Flatten", name="flatten")
+    graph = m.imported(tmp_path)
+    carried = [node.name for node in in_tiles(graph, graph.nodes, (2, 3))]
+    assert carried == ["conv", "lrn", "pool", "channels"]
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject
 from onnx import helper
-from onnxruntime.capi import onnxruntime_pybind11_state as failures
+from random_models import add_step, runs
 from small_models import Draft, same_as_whole
 
 from edgesplit.dataflow.region import Region
@@ -41,77 +40,6 @@ def corners(shape: tuple[int, ...]) -> list[Region]:
     """Tiles of a grid of two by two ... cells, and the whole."""
     cuts = [[(0, n)] if n == 1 else [(0, n // 3 + 1), (n // 3 + 1, n)] for n in shape]
     return [*map(region, product(*cuts)), Region.full(shape)]
-
-
-CHAIN_OPS = ["Conv", "Conv", "MaxPool", "AveragePool", "Relu", "LRN"]
-PADS = st.sampled_from(["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"])
-
-
-@st.composite
-def conv_attributes(draw: st.DrawFn, axes: int) -> dict[str, Any]:
-    kernel = draw(st.lists(st.integers(1, 4), min_size=axes, max_size=axes))
-    found: dict[str, Any] = {
-        "kernel_shape": kernel,
-        "strides": draw(st.lists(st.integers(1, 3), min_size=axes, max_size=axes)),
-        "dilations": draw(st.lists(st.integers(1, 2), min_size=axes, max_size=axes)),
-        "auto_pad": draw(PADS),
-    }
-    if found["auto_pad"] == "NOTSET":
-        found["pads"] = draw(st.lists(st.integers(0, 3), min_size=2 * axes, max_size=2 * axes))
-    return found
-
-
-@st.composite
-def pool_attributes(draw: st.DrawFn, axes: int, op: str) -> dict[str, Any]:
-    found = draw(conv_attributes(axes))
-    if op == "AveragePool":
-        del found["dilations"]
-        found["count_include_pad"] = draw(st.integers(0, 1))
-    if found["auto_pad"] == "NOTSET":
-        found["ceil_mode"] = draw(st.integers(0, 1))
-        found["pads"] = [
-            min(pad, k - 1) for pad, k in zip(found["pads"], 2 * found["kernel_shape"], strict=True)
-        ]
-    return found
-
-
-def add_conv(model: Draft, data: DataObject, channels: int, axes: int) -> int:
-    group = data.draw(st.sampled_from([g for g in (1, 2, 3, channels) if channels % g == 0]))
-    maps = group * data.draw(st.integers(1, 3))
-    attributes = data.draw(conv_attributes(axes))
-    weights = model.weight(maps, channels // group, *attributes["kernel_shape"], scale=0.3)
-    model.add("Conv", weights, model.weight(maps), group=group, **attributes)
-    return maps
-
-
-def add_step(model: Draft, data: DataObject, channels: int, axes: int) -> int:
-    op = data.draw(st.sampled_from(CHAIN_OPS if axes == 2 else CHAIN_OPS[:-1]))
-    if op == "Conv":
-        return add_conv(model, data, channels, axes)
-    if op == "Relu":
-        model.add(op)
-    elif op == "LRN":
-        model.add(op, size=data.draw(st.sampled_from([1, 3, 5])), alpha=0.5, beta=0.75, bias=1.0)
-    else:
-        model.add(op, **data.draw(pool_attributes(axes, op)))
-    return channels
-
-
-def runs(model: Draft) -> bool:
-    """Tell whether ONNX Runtime takes the model at all: windows may outgrow their maps."""
-    try:
-        plain = ort.InferenceSession(model.model().SerializeToString(), quiet())
-        (found,) = plain.run(None, {"x": model.x()})
-    except (failures.Fail, failures.InvalidArgument, failures.RuntimeException):
-        return False
-    return bool(found.size)
-
-
-def quiet() -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    return options
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))

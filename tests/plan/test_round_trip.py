@@ -96,8 +96,8 @@ FC2 = whole("pi4", "fc2")
     [
         ((FC1, replace(FC2, layers=("fc3",))), "no layer 'fc3'"),
         ((FC1,), "no stage holds layer 'fc2'"),
-        ((FC2, FC1), "order"),
-        ((FC1, FC2, FC2), "order"),
+        ((FC2, FC1), "stage fc2: it reads .*, which a later stage makes"),
+        ((FC1, FC2, FC2), "layer 'fc2' is in two stages"),
         ((FC1, replace(FC2, name="fc1")), "2 stages have this name"),
         ((replace(FC1, parity=("pi2",)), FC2), "pi2 holds two shards"),
         ((FC1, replace(FC2, parity=("pi5",))), "no parity"),
@@ -121,7 +121,7 @@ def test_a_layer_that_cannot_be_split_is_named_with_the_reason() -> None:
     odd = tuple(
         replace(layer, heavy=grouped) if layer.name == "b" else layer for layer in graph.layers
     )
-    b = split("b", ("pi2", 0, 4), ("pi3", 4, 8))
+    b = split("b", ("pi2", 0, 4), ("pi3", 4, 8), parity=("pi5",))
     sound = allocate(graph, whole("pi1", "a"), b, whole("pi4", "c", "d"))
     check(graph, sound)
     with pytest.raises(PlanError, match="grouped convolution"):

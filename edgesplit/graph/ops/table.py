@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from edgesplit.dataflow.region import Region
 from edgesplit.graph.model import Graph, Node
 from edgesplit.graph.ops import matrix, pointwise, shaping, windows
+from edgesplit.graph.ops.reduction import Reduction, partial, reduction
 from edgesplit.graph.ops.site import Rule, Site, Step
 
 _ELEMENTWISE = (
@@ -53,6 +54,25 @@ def step(graph: Graph, node: Node, out: Mapping[str, Region]) -> Step:
         if found is not None:
             return found
     return _whole(graph, node)
+
+
+def reduces(graph: Graph, node: Node) -> Reduction | None:
+    """Return what a node adds over; None where its sum can't be taken in parts."""
+    return reduction(_site(graph, node)) if known(node) else None
+
+
+def partial_step(
+    graph: Graph, node: Node, out: Mapping[str, Region], block: tuple[int, int], *, bias: bool
+) -> Step:
+    """Return how the node makes one part of the sum that its boxes are.
+
+    Raises:
+        ValueError: The node's sum can't be taken in parts.
+    """
+    reads = reduces(graph, node)
+    if reads is None:
+        raise ValueError(f"the sum of {node.op} {node.name} can't be taken in parts")
+    return partial(step(graph, node, out), reads, block, bias=bias)
 
 
 def _site(graph: Graph, node: Node) -> Site:

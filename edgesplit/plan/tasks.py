@@ -1,0 +1,108 @@
+"""What a task asks of its device, from the boxes that its shard really computes."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+
+from edgesplit.cost.profiles import Profile
+from edgesplit.cost.work import ROW_WEIGHTS, Work
+from edgesplit.dataflow.region import Region
+from edgesplit.dataflow.table import Task, TaskTable
+from edgesplit.graph import ops
+from edgesplit.graph.model import Graph, Node
+from edgesplit.graph.slicing import macs, needs
+from edgesplit.plan.shard import ShardSpec
+
+Boxes = Mapping[str, Region]
+
+
+def seconds(works: Sequence[Work], profile: Profile) -> float:
+    """Return the compute time of a task on a board, in seconds."""
+    return sum(work.seconds(profile) for work in works) + profile.step_seconds
+
+
+def task_works(graph: Graph, spec: ShardSpec) -> tuple[Work, ...]:
+    """Return the work of each operator of a shard, overlaps and recomputed halos included."""
+    by_name = {node.name: node for node in graph.nodes}
+    nodes = [by_name[name] for name in spec.nodes]
+    outputs = wanted(spec)
+    boxes = needs(graph, nodes, outputs, spec.partial)
+    alive = _alive(nodes, outputs)
+    return tuple(
+        _work(graph, node, boxes, spec, names) for node, names in zip(nodes, alive, strict=True)
+    )
+
+
+def together(works: Sequence[Work]) -> Work:
+    """Return the work of operators that one session runs, one after the other."""
+    return reduce(
+        lambda one, other: Work(
+            one.macs + other.macs,
+            one.mapped + other.mapped,
+            one.copied + other.copied,
+            max(one.live, other.live),
+            max(one.largest, other.largest),
+        ),
+        works,
+        Work(0, 0, 0, 0),
+    )
+
+
+def request_bytes(table: TaskTable, task: Task) -> int:
+    """Return the bytes of the inputs and outputs of a task for one request."""
+    inputs = sum(table.flows[f].nbytes for f in _flows(task))
+    return inputs + sum(table.flows[output.flow].nbytes for output in task.outputs)
+
+
+def wanted(spec: ShardSpec) -> dict[str, Region]:
+    """Return what a shard makes in value coordinates: a parity row costs as the longest block."""
+    boxes = dict(spec.outputs)
+    if spec.code:
+        start, _ = max(spec.code.blocks, key=lambda block: block[1] - block[0])
+        box, axis = boxes[spec.code.value], spec.code.axis
+        boxes[spec.code.value] = box.with_axis(axis, start + box.lo[axis], start + box.hi[axis])
+    return boxes
+
+
+def _flows(task: Task) -> set[int]:
+    groups = (group for need in task.inputs for group in need.groups)
+    return {flow for group in groups for row in group.rows for flow in row}
+
+
+def _alive(nodes: Sequence[Node], outputs: Container[str]) -> Iterator[set[str]]:
+    """Yield, for each node, the values that exist while it runs."""
+    last = {name: index for index, node in enumerate(nodes) for name in node.reads}
+    made: set[str] = set()
+    for index, node in enumerate(nodes):
+        made.update(filter(None, node.outputs))
+        kept = {name for name in made if name in outputs or last.get(name, -1) > index}
+        yield kept | {*node.reads, *filter(None, node.outputs)}
+
+
+def _work(graph: Graph, node: Node, boxes: Boxes, spec: ShardSpec, alive: Iterable[str]) -> Work:
+    weights = sum(_nbytes(graph, name, boxes, constant=True) for name in node.reads)
+    in_rows = node.op in ROW_WEIGHTS
+    return Work(
+        macs=_macs(graph, node, boxes, spec),
+        mapped=weights if in_rows else 0,
+        copied=0 if in_rows else weights,
+        live=sum(_nbytes(graph, name, boxes, constant=False) for name in alive),
+        largest=0 if in_rows else weights,
+    )
+
+
+def _macs(graph: Graph, node: Node, boxes: Boxes, spec: ShardSpec) -> float:
+    count = float(macs(graph, node, boxes[node.outputs[0]])) if node.outputs[0] in boxes else 0.0
+    part = spec.partial
+    if part is None or part.node != node.name:
+        return count
+    reads = ops.reduces(graph, node)
+    return count * (part.hi - part.lo) / reads.extent if reads else count
+
+
+def _nbytes(graph: Graph, name: str, boxes: Boxes, *, constant: bool) -> int:
+    value = graph.values[name]
+    if value.constant is not constant or name not in boxes:
+        return 0
+    return boxes[name].size * value.itemsize
