@@ -105,17 +105,24 @@ class _Cut:
         outputs = [
             self._local[n] if n in local.produced else ir.Value(name="") for n in node.outputs
         ]
+        ceiled = bool(local.attributes.get("ceil_mode"))
+        made = [ir.Value(name=self._fresh(f"{v.name}(ceiled)")) for v in outputs]
         self.nodes.append(
             ir.Node(
                 node.domain,
                 node.op,
                 inputs,
                 attributes=self._attributes(node, original, local.attributes),
-                outputs=outputs,
+                outputs=made if ceiled else outputs,
                 name=node.name,
                 overload=original.overload,
             )
         )
+        if ceiled:
+            # ONNX's shape inference counts windows that ONNX Runtime leaves out: say how many.
+            for raw, output, name in zip(made, outputs, node.outputs, strict=True):
+                if output.name:
+                    self._slice(raw, Region.full(local.produced[name].shape), output)
 
     def _original(self, node: Node) -> ir.Node:
         for name in filter(None, node.outputs):
@@ -199,10 +206,14 @@ class _Cut:
         return self._local[name]
 
     def _crop(self, read: Read, output: ir.Value) -> ir.Value:
+        return self._slice(
+            self._local[read.value], read.region.within(self._have[read.value]), output
+        )
+
+    def _slice(self, source: ir.Value, box: Region, output: ir.Value) -> ir.Value:
         """Add a Slice of a local value; before opset 10 its bounds are attributes."""
-        box = read.region.within(self._have[read.value])
         bounds = {"starts": box.lo, "ends": box.hi, "axes": tuple(range(box.rank))}
-        inputs: list[ir.Value | None] = [self._local[read.value]]
+        inputs: list[ir.Value | None] = [source]
         attributes: list[ir.Attr] = []
         if self._opset >= _SLICE_BY_INPUTS:
             inputs += [self._ints(ints) for ints in bounds.values()]

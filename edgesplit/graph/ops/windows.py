@@ -91,9 +91,11 @@ def conv_transpose(site: Site, out: Region) -> Step | None:
 def pool(site: Site, out: Region) -> Step:
     """A window per channel; average pooling over a ceiled edge is only right on whole maps."""
     attributes = site.node.attributes
-    dilated = any(d != 1 for d in attributes.get("dilations", ()))
+    kernel = attributes["kernel_shape"]
+    dilations = attributes.get("dilations", (1,) * len(kernel))
+    dilated = any(d != 1 for d, k in zip(dilations, kernel, strict=True) if k > 1)
     ceiled = attributes.get("ceil_mode", 0) and attributes.get("count_include_pad", 0)
-    axes = () if dilated or ceiled else _axes(site, attributes["kernel_shape"])
+    axes = () if dilated or ceiled else _axes(site, kernel)
     window = _window(site, out, axes)
     channels = (out.lo[1], out.hi[1])
     read, made = _join(out, channels, window.read), _join(out, channels, window.made)
@@ -144,10 +146,15 @@ def _padded(axis: Axis, auto: str) -> Axis:
 
 
 def _window(site: Site, out: Region, axes: tuple[Axis, ...]) -> Window:
-    """Return the tile's window; the whole maps where the tile is all, or isn't safe."""
+    """Return the tile's window; the whole maps where the tile is all, or isn't safe.
+
+    A ceiled window is written as one with explicit pads even then: ONNX's shape inference counts
+    windows that ONNX Runtime leaves out, and would refuse what a shard reads beside it.
+    """
     full = Region.full(site.output.shape[2:])
     bounds = zip(out.lo[2:], out.hi[2:], strict=True)
-    if full.slices == out.slices[2:] or not axes or not all(axis.regular for axis in axes):
+    all_of_it = full.slices == out.slices[2:] and not site.node.attributes.get("ceil_mode", 0)
+    if all_of_it or not axes or not all(axis.regular for axis in axes):
         return Window(Region.full(site.shape(0)[2:]), full, {})
     tiles = [axis.tile(lo, hi) for axis, (lo, hi) in zip(axes, bounds, strict=True)]
     if not all(tile.safe(axis) for tile, axis in zip(tiles, axes, strict=True)):
