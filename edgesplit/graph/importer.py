@@ -8,19 +8,22 @@ from pathlib import Path
 
 from edgesplit.errors import ModelError
 from edgesplit.graph import store
-from edgesplit.graph.model import Graph
+from edgesplit.graph.model import Graph, Pixels
 
 FORMAT = 1
 """Generation of the cache's contents; another one imports anew."""
 
 
-def import_model(path: Path, cache: Path, name: str | None = None) -> Graph:
+def import_model(
+    path: Path, cache: Path, name: str | None = None, pixels: Pixels | None = None
+) -> Graph:
     """Return the graph of a static-shape ONNX file, from the cache where it was imported before.
 
     Args:
         path: The ONNX file; external data must lie in its folder.
         cache: A folder for folded models; made where missing.
         name: The graph's name; by default the file's stem.
+        pixels: How the model itself turns pixels into its inputs; without, it is given floats.
 
     Raises:
         ModelError: The file is missing or damaged, its inputs have dynamic shapes or strings, or
@@ -28,23 +31,27 @@ def import_model(path: Path, cache: Path, name: str | None = None) -> Graph:
     """
     name = name or path.stem
     digest = store.recall_digest(cache, path)
-    known = store.load_graph(cache, _entry(digest), name) if digest else None
-    return known or _import(path, cache, name)
+    known = store.load_graph(cache, _entry(digest, pixels), name) if digest else None
+    return known or _import(path, cache, name, pixels)
 
 
-def _entry(digest: str) -> str:
-    """Return the digest of an imported graph: of its file, and of what folds it."""
-    text = f"{digest} {version('onnxruntime')} {FORMAT}"
+def _entry(digest: str, pixels: Pixels | None) -> str:
+    """Return the digest of an imported graph: of its file, and of what is done to it."""
+    text = f"{digest} {version('onnxruntime')} {FORMAT}{f' {pixels}' if pixels else ''}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _import(path: Path, cache: Path, name: str) -> Graph:
+def _import(path: Path, cache: Path, name: str, pixels: Pixels | None) -> Graph:
     # A second import of a model needs none of this, and onnx takes half a second to load.
     from edgesplit.graph.building import build_graph  # noqa: PLC0415 - start-up time
     from edgesplit.graph.reading import read_source  # noqa: PLC0415 - start-up time
 
     source = read_source(path)
-    digest = _entry(source.digest)
+    if pixels:
+        from edgesplit.graph.pixels import take_pixels  # noqa: PLC0415 - start-up time
+
+        take_pixels(source.model, pixels, str(path))
+    digest = _entry(source.digest, pixels)
     try:
         if store.load_graph(cache, digest, name) is None:
             store.keep_graph(cache, digest, lambda folder: build_graph(source, folder, digest))

@@ -84,6 +84,18 @@ class Layer:
     weight_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """How pixels of one byte become a model's floats: `(pixel * scale - mean) / std` a channel.
+
+    `mean` and `std` are one number for all channels or one for each; empty for 0 and 1.
+    """
+
+    scale: float = 1.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
 @dataclass(frozen=True)
 class Graph:
     """An imported model. `path` is the ONNX file, constants folded and batch norms merged.

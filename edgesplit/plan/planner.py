@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgesplit.graph.importer import import_model
-from edgesplit.graph.model import Graph
+from edgesplit.graph.model import Graph, Pixels
 from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.check import check
 from edgesplit.plan.lower import Lowered, lower
@@ -16,7 +16,7 @@ from edgesplit.spec.cluster_file import load_cluster
 from edgesplit.spec.located import load_yaml
 from edgesplit.spec.model import ModelSpec
 from edgesplit.spec.model_file import check_pins, parse_model
-from edgesplit.zoo.model_file import resolve
+from edgesplit.zoo.model_file import preprocessing_of, resolve
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,13 @@ def lower_allocation(allocation: Allocation, cache: Path) -> Planned:
 
 
 def _graph(model: ModelSpec, cache: Path) -> Graph:
-    return import_model(resolve(model.source, cache), cache, _name(model))
+    return import_model(resolve(model.source, cache), cache, _name(model), _pixels(model))
+
+
+def _pixels(model: ModelSpec) -> Pixels | None:
+    """Return what the first shards do to pixels; None where the gateway is given floats."""
+    how = preprocessing_of(model)
+    return Pixels(how.scale, how.mean, how.std) if how.dtype == "uint8" else None
 
 
 def _name(model: ModelSpec) -> str:

@@ -11,7 +11,8 @@ from typing import Literal
 class Preprocessing:
     """How an image becomes the model's input: `(pixel * scale - mean) / std`, per channel.
 
-    `size` is (height, width) in pixels; `channels` the order the model was trained with.
+    `size` is (height, width) in pixels; `channels` the order the model was trained with. With
+    `dtype` uint8 pixels travel as they are, and the first shards do the arithmetic.
     """
 
     size: tuple[int, int] | None = None
@@ -19,6 +20,7 @@ class Preprocessing:
     scale: float = 1.0 / 255.0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    dtype: Literal["float32", "uint8"] = "float32"
 
 
 @dataclass(frozen=True, slots=True)

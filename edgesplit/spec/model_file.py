@@ -117,6 +117,7 @@ def _plain_input(how: Preprocessing) -> dict[str, Any] | None:
         "scale": _plain_scale(how.scale),
         "mean": list(how.mean) or None,
         "std": list(how.std) or None,
+        "dtype": how.dtype if how.dtype != "float32" else None,
     }
     return {key: value for key, value in plain.items() if value is not None}
 

@@ -132,6 +132,12 @@ class InputSection(Section):
     std: tuple[fields.Positive, ...] = Field(
         default=(), description="Divided by at the end, one number per channel."
     )
+    dtype: Annotated[
+        Literal["float32", "uint8"], BeforeValidator(fields.chosen(("float32", "uint8"), "a type"))
+    ] = Field(
+        default="float32",
+        description="How images travel: uint8 is a quarter of the bytes, and exact for pixels.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> InputSection:

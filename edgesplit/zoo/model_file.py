@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -28,10 +29,10 @@ def resolve(source: Source, cache: Path) -> Path:
 
 def preprocessing_of(spec: ModelSpec) -> Preprocessing:
     """Return the preprocessing that the model file gives, else the built-in model's own."""
-    described = _described(spec.source)
-    if described is None or spec.preprocessing != Preprocessing():
-        return spec.preprocessing
-    return described.preprocessing
+    described, said = _described(spec.source), spec.preprocessing
+    if described is None or replace(said, dtype="float32") != Preprocessing():
+        return said
+    return replace(described.preprocessing, dtype=said.dtype)
 
 
 def labels_of(spec: ModelSpec) -> tuple[str, ...]:
