@@ -56,6 +56,7 @@ _ELSEWHERE = (
 _STORAGE_REMEDIES = {
     errno.ENOENT: "look for a mistake in the name, or make the folder first",
     errno.ENOTDIR: "a part of this path is a file; name another place",
+    errno.EEXIST: "this is a file where a folder is needed; name another place",
     errno.EISDIR: "name a file in this folder",
     errno.EACCES: _ELSEWHERE,
     errno.EPERM: _ELSEWHERE,
@@ -126,3 +127,13 @@ class InputMismatch(UsageError):
 
 class DrillRefused(UsageError):
     """The allocation doesn't survive the fault that was asked for."""
+
+
+class LabError(EdgesplitError):
+    """The emulated cluster can't be made, entered or changed on this machine."""
+
+
+class FaultRefused(LabError):
+    """A lab of this level, or on this machine, can't have the fault that was asked for."""
+
+    exit_code = ExitCode.USAGE

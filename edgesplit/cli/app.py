@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edgesplit.cli import demo, deployment, drills, planning, requests
+from edgesplit.cli import demo, deployment, doctor, drills, lab, logs, planning, requests
 
 app = typer.Typer(
     name="edgesplit",
@@ -37,10 +37,14 @@ def options(
 app.command()(demo.demo)
 app.command()(planning.init)
 app.command()(planning.plan)
+app.command()(doctor.doctor)
 app.command()(deployment.deploy)
+app.command()(deployment.rollback)
 app.command()(deployment.status)
+app.command()(logs.logs)
 app.command()(requests.infer)
 app.command()(requests.bench)
 app.command("fail-node")(drills.fail_node)
 app.command()(deployment.down)
 app.command()(planning.schema)
+app.add_typer(lab.app, name="lab")

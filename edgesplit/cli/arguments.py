@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import Annotated
@@ -11,8 +13,38 @@ import typer
 
 from edgesplit.errors import UsageError
 
+# What only one kind of file says at its top level.
+_TELLING = {"devices": "cluster", "source": "model"}
+
+
+def checked_allocation(path: Path) -> Path:
+    """Return the path, unless its file is plainly one of those that a plan is made from.
+
+    Raises:
+        UsageError: It is a cluster file or a model file.
+    """
+    keys: set[str] = set()
+    with suppress(OSError, ValueError):  # What can't be read is explained by who reads it.
+        keys = set(re.findall(r"^(\w+):", path.read_text(encoding="utf-8"), re.MULTILINE))
+    kind = next((kind for key, kind in _TELLING.items() if key in keys), None)
+    if kind is None or "stages" in keys:
+        return path
+    files = {"cluster": "CLUSTER", "model": "MODEL"} | {kind: quote(str(path))}
+    raise UsageError(
+        f"this is a {kind} file, not an allocation file",
+        where=str(path),
+        remedy=f"edgesplit plan {files['cluster']} {files['model']} -o allocation.yaml, "
+        "and give this command allocation.yaml",
+    )
+
+
 AllocationFile = Annotated[
-    Path, typer.Argument(help="Allocation file that `edgesplit plan` wrote.", show_default=False)
+    Path,
+    typer.Argument(
+        help="Allocation file that `edgesplit plan` wrote.",
+        show_default=False,
+        callback=checked_allocation,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON to stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]

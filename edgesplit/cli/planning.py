@@ -40,6 +40,7 @@ def plan(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan; write no file.")] = False,
 ) -> None:
     """Decide which device does what, and write it down as a task allocation."""
+    from edgesplit.operate.succession import succession
     from edgesplit.plan.file import write_allocation
     from edgesplit.plan.planner import plan_files
     from edgesplit.report.console import working, write_json
@@ -48,12 +49,13 @@ def plan(
 
     with working("planning"):
         planned = plan_files(cluster, model, cache_folder())
+    follows = succession(planned.allocation, output)
     if not dry_run:
         write_allocation(planned.allocation, output)
     if as_json:
-        write_json(plan_result(planned, None if dry_run else output))
+        write_json(plan_result(planned, None if dry_run else output, follows))
     else:
-        show_plan(planned, None if dry_run else output)
+        show_plan(planned, None if dry_run else output, follows=follows)
 
 
 def schema(

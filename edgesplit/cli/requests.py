@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgesplit.cli.arguments import AllocationFile, Json, Seed, checked_place
+from edgesplit.errors import ExitCode
 
 if TYPE_CHECKING:
-    from edgesplit.operate.bench import Comparison
-    from edgesplit.operate.load import Pattern
+    from edgesplit.operate.bench import Contestant
     from edgesplit.operate.trial import Trial
 
 _GRACE = 1.0
@@ -66,10 +67,20 @@ def bench(
     save: Annotated[
         Path | None, typer.Option(callback=checked_place, help="Save the raw samples as CSV.")
     ] = None,
+    slip_limit: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Share of the mean latency that pacing may overrun before a run is void."
+        ),
+    ] = 0.05,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Measure a deployment, and the same model on one device beside it."""
+    """Measure a deployment, and the same model on one device beside it.
+
+    Exit code 3 if a run is void: paced devices missed their pace, or a board was throttled.
+    """
+    from edgesplit.operate.bench import compare
     from edgesplit.operate.figures import save_samples
     from edgesplit.operate.load import Pattern
     from edgesplit.operate.trial import open_trial
@@ -78,22 +89,31 @@ def bench(
 
     trial = open_trial(allocation)
     pattern = Pattern(rate, in_flight, warm_up, trial.record.deadline)
-    result = _measure(trial, pattern, requests, rounds, single=single, seed=seed)
+    with _contestants(trial, seed, single=single) as contestants:
+        result = compare(
+            contestants,
+            pattern,
+            requests=requests,
+            rounds=min(rounds, requests),
+            slip_limit=slip_limit,
+        )
     if save is not None:
         save_samples({run.name: run.samples for run in result.runs}, save)
     if as_json:
         write_json(bench_result(result))
     else:
         show_bench(result)
+    if result.void:
+        raise typer.Exit(ExitCode.DEGRADED)
 
 
-def _measure(
-    trial: Trial, pattern: Pattern, requests: int, rounds: int, *, single: bool, seed: int
-) -> Comparison:
+@contextmanager
+def _contestants(trial: Trial, seed: int, *, single: bool) -> Iterator[list[Contestant]]:
+    """Yield the deployment and, where it is wanted and possible, one device beside it."""
     from edgesplit.deploy.keys import gateway_keys
     from edgesplit.errors import PlanError
     from edgesplit.operate.baseline import single_device
-    from edgesplit.operate.bench import Contestant, compare
+    from edgesplit.operate.bench import Contestant
     from edgesplit.operate.gateway import join
     from edgesplit.report.console import people
     from edgesplit.report.progress import LaunchProgress
@@ -108,4 +128,4 @@ def _measure(
                     contestants.append(stack.enter_context(single_device(trial, work, progress)))
             except PlanError as error:
                 people().print(f"no single device beside it: {error.what}")
-        return compare(contestants, pattern, requests=requests, rounds=min(rounds, requests))
+        yield contestants

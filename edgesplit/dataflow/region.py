@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import prod
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,7 +47,10 @@ class Region:
     @property
     def size(self) -> int:
         """Number of elements; 0 when empty."""
-        return prod(max(0, extent) for extent in self.shape)
+        size = 1
+        for lo, hi in zip(self.lo, self.hi, strict=True):
+            size *= max(0, hi - lo)
+        return size
 
     def intersect(self, other: Region) -> Region | None:
         """Return the common box, or None where there is none."""

@@ -33,6 +33,10 @@ HEADER_BYTES = _LAYOUT.size
 """Bytes of every header."""
 MAX_REMAINING = 0xFFFF_FFFF
 """The longest deadline a header can carry, in microseconds (71 minutes)."""
+NO_REQUEST = 0xFFFF_FFFF_FFFF_FFFF
+"""The request of frames that belong to none, so that they are not forgotten with one."""
+TAKEN = 0xFFFF_FFFF
+"""The number of no piece: the gateway has followed."""
 
 
 class Kind(IntEnum):
@@ -40,7 +44,10 @@ class Kind(IntEnum):
 
     A gateway says HELLO when it has dialled, OPEN when it admits a request, CLOSE when it needs
     no more of it. DATA is a contribution, from anyone. A device answers HELLO with a BEAT and
-    sends one at every interval; its body is JSON.
+    sends one at every interval; its body is JSON. A gateway asks with RECORD for one piece of the
+    record of the epoch that follows, `flow` its number; the device answers in kind, with the
+    bytes of the whole record in `lowest` (see `dataflow.pieces`). With `flow` TAKEN the gateway
+    says that it has gone on to that epoch and opens nothing here any more.
     """
 
     HELLO = 1
@@ -48,6 +55,7 @@ class Kind(IntEnum):
     CLOSE = 3
     DATA = 4
     BEAT = 5
+    RECORD = 6
 
 
 class Drop(StrEnum):
@@ -64,6 +72,7 @@ class Drop(StrEnum):
     CLOSED = "closed"
     LATE = "late"
     KIND = "kind"
+    RECORD = "record"
 
 
 @dataclass(frozen=True, slots=True)

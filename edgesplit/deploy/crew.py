@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from _thread import start_new_thread
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
@@ -26,6 +26,10 @@ class Crew:
 
     stations: Mapping[str, Station]
 
+    def only(self, names: Collection[str]) -> Crew:
+        """Return the crew of some of these devices."""
+        return Crew({name: one for name, one in self.stations.items() if name in names})
+
     def each(self, work: Callable[[Station], T]) -> dict[str, T]:
         """Do `work` on every device and return its results by device name.
 
@@ -33,12 +37,16 @@ class Crew:
             EdgesplitError: The only failure, or a DeployError that lists them all.
         """
         results, failures = self.attempt(work)
+        self.refuse(failures)
+        return results
+
+    def refuse(self, failures: Mapping[str, EdgesplitError]) -> None:
+        """Raise the only failure, or a DeployError that lists them all; nothing where none is."""
         if len(failures) == 1:
             raise next(iter(failures.values()))
         if failures:
             told = "".join(f"\n{error}" for error in failures.values())
             raise DeployError(f"{len(failures)} of {len(self.stations)} devices failed:{told}")
-        return results
 
     def attempt(
         self, work: Callable[[Station], T]
@@ -106,4 +114,4 @@ def open_crew(devices: Sequence[Device], cluster: str, ask: Ask | None = None) -
         yield Crew(stations)
     finally:
         for station in stations.values():
-            station.host.close()
+            station.close()

@@ -10,6 +10,7 @@ from typing import Any
 from edgesplit.deploy.crew import Crew, open_crew
 from edgesplit.deploy.hosts import Ask
 from edgesplit.deploy.record import Record
+from edgesplit.deploy.standing import Standing
 from edgesplit.deploy.station import Station
 from edgesplit.errors import DeployError, EdgesplitError
 from edgesplit.spec.cluster import Cluster
@@ -19,8 +20,9 @@ from edgesplit.spec.cluster import Cluster
 class ExecutorState:
     """What a device says of its executor.
 
-    `release` is the one that runs, as in the record's `programs`; `held` means that it stays dead
-    until it is restored; `last_exit` is an exit code, negative for a signal.
+    `release` is the current one, as in the record's `programs`, and the rest is said of its slot;
+    `held` means that it stays dead until it is restored; `last_exit` is an exit code, negative for
+    a signal.
     """
 
     device: str
@@ -50,9 +52,10 @@ class Fleet:
 
     def restore(self, device: str) -> ExecutorState:
         """Undo `kill` and `pause`: continue what is frozen, start what is dead."""
-        if self.state(device).running:
+        before = self.state(device)
+        if before.running:
             self._call(device, "resume")
-        self._call(device, "start")
+        self._call(device, "start", before.release or self.record.programs[device])
         return self.state(device)
 
     def state(self, device: str) -> ExecutorState:
@@ -94,13 +97,15 @@ def _obey(station: Station, verb: str, *options: str) -> dict[str, Any]:
 
 
 def _state(device: str, answer: dict[str, Any]) -> ExecutorState:
+    standing = Standing.of(answer)
+    slot = standing.own
     return ExecutorState(
         device=device,
-        running=answer["running"],
-        status=answer["status"],
-        held=answer["held"],
-        release=answer["release"],
-        pid=answer["executor"]["pid"] if answer["executor"] else None,
-        restarts=answer["restarts"],
-        last_exit=answer["last_exit"],
+        running=slot.running,
+        status=slot.status,
+        held=slot.held,
+        release=standing.current,
+        pid=slot.executor["pid"] if slot.executor else None,
+        restarts=slot.restarts,
+        last_exit=slot.last_exit,
     )

@@ -17,6 +17,7 @@ from edgesplit.errors import HostError
 
 _SYSTEM_FILE = Path("/etc/ssh/ssh_known_hosts")
 _USER_FILE = Path("~/.ssh/known_hosts")
+_PORT = 22
 
 Accept = Callable[[str], bool]
 """Decides on an unknown key by its fingerprint."""
@@ -61,6 +62,26 @@ def verify_keys(connection: Connection, own: str | None, accept: Accept) -> None
     connection.client.set_missing_host_key_policy(_Policy(files[0], revoked, accept))
     if isinstance(connection.gateway, Connection):
         verify_keys(connection.gateway, own, accept)
+
+
+def trust_only(connections: Iterable[Connection], keys: Iterable[str]) -> None:
+    """Make connections refuse every host key but these lines of a known_hosts file."""
+    entries = [entry for line in keys if (entry := HostKeyEntry.from_line(line)) is not None]
+    for connection in connections:
+        _load(connection.client.get_host_keys(), entries)
+        connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+
+
+def shown_keys(connections: Iterable[Connection]) -> Iterator[str]:
+    """Yield the keys that open connections were shown, as lines of a known_hosts file."""
+    for connection in connections:
+        host = (
+            connection.host
+            if connection.port == _PORT
+            else f"[{connection.host}]:{connection.port}"
+        )
+        key = connection.transport.get_remote_server_key()
+        yield f"{host} {key.get_name()} {key.get_base64()}"
 
 
 class _Policy(paramiko.MissingHostKeyPolicy):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from edgesplit.dataflow.table import GATEWAY, TaskTable
-from edgesplit.runtime.program import Peer, Program
+from edgesplit.runtime.program import SLOTS, Peer, Program
 from edgesplit.runtime.release import Manifest
 from edgesplit.spec.cluster import Cluster, Device
 
@@ -19,9 +20,10 @@ class Release:
     """An allocation that is ready to be deployed.
 
     `files` are the built files of each task's shard, by task id, named `<sha256>.<suffix>`.
-    `allocation` is the SHA-256 of the allocation file, `head` the gateway's model behind a coded
-    last layer, `deadline` in seconds. `pace` and `predicted` are seconds by task id, as in
-    `Program`.
+    `allocation` is the SHA-256 of the allocation file and `source` its text, `head` the gateway's
+    model behind a coded last layer, `deadline` in seconds. `pace` and `predicted` are seconds by
+    task id, as in `Program`, `answers` the known answers by task id; `memory` and `mapped` are
+    bytes by device, as in `Record`.
     """
 
     table: TaskTable
@@ -31,6 +33,10 @@ class Release:
     head: bytes | None = None
     pace: Mapping[int, float] = field(default_factory=dict)
     predicted: Mapping[int, float] = field(default_factory=dict)
+    answers: Mapping[int, tuple[Any, ...]] = field(default_factory=dict)
+    memory: Mapping[str, int] = field(default_factory=dict)
+    mapped: Mapping[str, int] = field(default_factory=dict)
+    source: str = ""
 
     def blobs(self, device: str) -> dict[str, Path | bytes]:
         """Return what a device must hold, by blob name: the table and its own tasks' shards."""
@@ -51,17 +57,27 @@ class Generation:
     devices: Mapping[str, str]
 
 
-def peers(cluster: Cluster, publics: Mapping[str, str]) -> dict[str, Peer]:
+def slot_of(epoch: int) -> int:
+    """Return in which of a device's two places a release of this epoch runs."""
+    return epoch % SLOTS
+
+
+def port_of(device: Device, epoch: int) -> int:
+    """Return the port of a device's executor: releases that follow each other take turns."""
+    return device.port + slot_of(epoch)
+
+
+def peers(cluster: Cluster, generation: Generation) -> dict[str, Peer]:
     """Return where each device listens and which key it has."""
     return {
-        name: Peer(f"tcp://{cluster.device(name).address}:{cluster.device(name).port}", public)
-        for name, public in publics.items()
+        name: _peer(cluster.device(name), generation.epoch, public)
+        for name, public in generation.devices.items()
     }
 
 
 def programs(release: Release, cluster: Cluster, generation: Generation) -> dict[str, Program]:
     """Return the program of each device that has a task."""
-    everyone = peers(cluster, generation.devices)
+    everyone = peers(cluster, generation)
     return {
         name: _program(release, cluster.device(name), generation, everyone)
         for name in release.table.devices
@@ -70,8 +86,16 @@ def programs(release: Release, cluster: Cluster, generation: Generation) -> dict
 
 def manifest(release: Release, program: Program, code: str, python: str) -> Manifest:
     """Return the manifest of a device's release."""
-    digest = hashlib.sha256(program.to_json().encode()).hexdigest()
-    return Manifest(digest, code, python, tuple(sorted(release.blobs(program.device))))
+    return Manifest(_digest(program), code, python, tuple(sorted(release.blobs(program.device))))
+
+
+def reissued_manifest(old: Manifest, program: Program) -> Manifest:
+    """Return the manifest of a release whose program alone was made anew."""
+    return replace(old, program=_digest(program))
+
+
+def _digest(program: Program) -> str:
+    return hashlib.sha256(program.to_json().encode()).hexdigest()
 
 
 def neighbours(table: TaskTable, device: str) -> frozenset[str]:
@@ -89,19 +113,25 @@ def _program(
         device=device.name,
         epoch=generation.epoch,
         table=release.table.digest,
-        bind=_bind(device),
+        bind=bind_of(device, generation.epoch),
         peers={name: everyone[name] for name in neighbours(release.table, device.name)},
         gateways=generation.gateways,
         threads=device.cores if device.pace is None else 1,
         pace={task: s for task, s in release.pace.items() if task in tasks},
         predicted={task: s for task, s in release.predicted.items() if task in tasks},
+        key=generation.devices[device.name],
+        answers={task: known for task, known in release.answers.items() if task in tasks},
     )
 
 
-def _bind(device: Device) -> str:
+def _peer(device: Device, epoch: int, public: str) -> Peer:
+    return Peer(f"tcp://{device.address}:{port_of(device, epoch)}", public)
+
+
+def bind_of(device: Device, epoch: int) -> str:
     """Return where to listen: on loopback only where peers are there too, else everywhere."""
     try:
         loopback = ipaddress.ip_address(device.address).is_loopback
     except ValueError:  # A host name; what it means there is for the device to know.
         loopback = False
-    return f"tcp://{device.address if loopback else '*'}:{device.port}"
+    return f"tcp://{device.address if loopback else '*'}:{port_of(device, epoch)}"

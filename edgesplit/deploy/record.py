@@ -1,4 +1,8 @@
-"""The deployment record: what `deploy` leaves beside the allocation and `connect` reads."""
+"""The deployment record: what `deploy` leaves beside the allocation and on every device.
+
+`connect` reads the one beside the allocation; a gateway whose epoch is over is sent the one of the
+epoch that follows by a device.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,19 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from edgesplit.dataflow.table import TaskTable
-from edgesplit.errors import DeployError
+from edgesplit.errors import DeployError, SpecErrors
 from edgesplit.files import replacing
 from edgesplit.runtime.program import Peer
+from edgesplit.spec.cluster import Cluster
+from edgesplit.spec.cluster_file import parse_cluster
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -23,10 +30,13 @@ class Record:
     """A deployed allocation.
 
     `epoch` counts the deployments of this cluster id. `allocation` is the SHA-256 of the
-    allocation file that was deployed, `programs` the digest of each device's release (its
-    manifest covers the program, the code that runs it and the blobs). `head` is
-    the ONNX model that the gateway runs behind a coded last layer, None where there is none.
-    `deadline` is in seconds.
+    allocation file that was deployed and `source` its text; `programs` the digest of each device's
+    release (its manifest covers the program, the code that runs it and the blobs). `head` is the
+    ONNX model that the gateway runs behind a coded last layer, None where there is none.
+    `deadline` is in seconds. `cluster_file` is the plain cluster, so that devices can be reached
+    that a later allocation drops; `leaving` is the one of devices that were dropped and have not
+    been told. `memory` is the bytes that each device's budget must have, and `mapped` how many of
+    them are weights that it reads in place.
     """
 
     cluster: str
@@ -37,6 +47,30 @@ class Record:
     programs: Mapping[str, str]
     deadline: float
     head: bytes | None = None
+    cluster_file: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+    memory: Mapping[str, int] = field(default_factory=dict)
+    mapped: Mapping[str, int] = field(default_factory=dict)
+    leaving: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> tuple[str, int]:
+        """What no other deployment has: the cluster id and the epoch."""
+        return self.cluster, self.epoch
+
+    @cached_property
+    def devices(self) -> Cluster:
+        """The cluster as it was deployed: how to reach each device.
+
+        Raises:
+            DeployError: The record doesn't say it.
+        """
+        return _cluster(self.cluster_file)
+
+    @cached_property
+    def left(self) -> Cluster:
+        """The devices that are leaving, in a cluster of their own; raises as above."""
+        return _cluster(self.leaving) if self.leaving else replace(self.devices, devices=())
 
 
 def record_path(allocation: Path) -> Path:
@@ -49,8 +83,8 @@ def changed_since(allocation: Path, record: Record) -> bool:
     return hashlib.sha256(allocation.read_bytes()).hexdigest() != record.allocation
 
 
-def save_record(record: Record, path: Path) -> None:
-    """Write a record; the previous one stays whole until the new one is."""
+def to_text(record: Record) -> str:
+    """Return a record as JSON text, the same for equal records."""
     data = {
         "format": _FORMAT,
         "cluster": record.cluster,
@@ -61,9 +95,33 @@ def save_record(record: Record, path: Path) -> None:
         "deadline": record.deadline,
         "head": base64.b64encode(record.head).decode() if record.head else None,
         "table": json.loads(record.table.to_json()),
+        "cluster_file": dict(record.cluster_file),
+        "source": record.source,
+        "memory": dict(record.memory),
+        "mapped": dict(record.mapped),
+        "leaving": dict(record.leaving),
     }
+    return json.dumps(data, indent=1)
+
+
+def parse_record(text: str) -> Record:
+    """Read what `to_text` wrote.
+
+    Raises:
+        DeployError: It is damaged or of another version.
+    """
+    try:
+        return _record(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DeployError(
+            f"the deployment record is damaged ({error})", remedy="run `edgesplit deploy` again"
+        ) from error
+
+
+def save_record(record: Record, path: Path) -> None:
+    """Write a record; the previous one stays whole until the new one is."""
     with replacing(path) as partial:
-        partial.write_text(json.dumps(data, indent=1), encoding="utf-8")
+        partial.write_text(to_text(record), encoding="utf-8")
 
 
 def load_record(path: Path) -> Record:
@@ -73,17 +131,37 @@ def load_record(path: Path) -> Record:
         DeployError: There is none, or it is damaged or of another version.
     """
     try:
-        return _record(json.loads(path.read_text(encoding="utf-8")))
+        return parse_record(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DeployError(
             "this allocation is not deployed",
             where=str(path),
             remedy="run `edgesplit deploy` on the allocation file first",
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except UnicodeDecodeError as error:
         raise DeployError(
-            f"the deployment record is damaged ({error})",
+            f"the deployment record is no text ({error})",
             where=str(path),
+            remedy="run `edgesplit deploy` again",
+        ) from error
+    except DeployError as error:
+        raise DeployError(error.what, where=str(path), remedy=error.remedy) from error
+
+
+def known_record(path: Path) -> Record | None:
+    """Return the record at hand; one that is missing or damaged is None."""
+    try:
+        return load_record(path)
+    except DeployError:
+        return None
+
+
+def _cluster(plain: Mapping[str, Any]) -> Cluster:
+    try:
+        return parse_cluster(plain)
+    except SpecErrors as error:
+        raise DeployError(
+            f"the deployment record doesn't say how to reach its devices ({error})",
             remedy="run `edgesplit deploy` again",
         ) from error
 
@@ -100,4 +178,9 @@ def _record(data: dict[str, Any]) -> Record:
         programs=data["programs"],
         deadline=data["deadline"],
         head=base64.b64decode(data["head"]) if data["head"] else None,
+        cluster_file=data["cluster_file"],
+        source=data["source"],
+        memory=data["memory"],
+        mapped=data["mapped"],
+        leaving=data["leaving"],
     )

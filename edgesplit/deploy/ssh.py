@@ -1,8 +1,7 @@
-"""A host over SSH: Fabric's connections, with host keys verified and failures explained."""
+"""A host over SSH: commands and files over one connection, with deadlines and reasons."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import shlex
 import threading
@@ -11,70 +10,130 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import paramiko
-from fabric import Config, Connection
+from fabric import Connection
 
-from edgesplit.deploy.hostkeys import Accept, UnknownHostKey, verify_keys
-from edgesplit.deploy.hosts import Ask, Finished, Sent, refused, timed_out
+from edgesplit.deploy.hostkeys import Accept, shown_keys, trust_only, verify_keys
+from edgesplit.deploy.hosts import (
+    Ask,
+    Finished,
+    Passport,
+    Pipe,
+    Sent,
+    refused,
+    stalled,
+    stream_ended,
+    timed_out,
+)
+from edgesplit.deploy.login import (
+    Limits,
+    close_connection,
+    cut_connection,
+    hops,
+    make_connection,
+    open_connection,
+)
+from edgesplit.deploy.patience import Patience
+from edgesplit.deploy.pipes import ChannelPipe
+from edgesplit.deploy.upload import upload
 from edgesplit.errors import HostError
 from edgesplit.spec.cluster import Device
 
-_CONNECT_SECONDS = 15
-_SILENCE_SECONDS = 60.0
-_KEEPALIVE_SECONDS = 15
-_CHUNK = 1 << 15
+_PIECE = 1 << 16
 
 # Paramiko logs what it also raises; without a handler Python would print it to standard error.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class SshHost:
-    """A device over SSH; it connects on first use and again when the connection was lost."""
+    """A device over SSH; it connects on first use and again when the connection was lost.
 
-    def __init__(self, device: Device, ask: Ask | None = None) -> None:
+    Args:
+        device: The device.
+        ask: Decides on unknown host keys where the cluster file says `host_keys: ask`.
+        keys: Lines of known hosts; where there are any, no other keys and no files count.
+        limits: How long to wait.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        ask: Ask | None = None,
+        keys: Sequence[str] = (),
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+    ) -> None:
         self.name = device.name
-        self._device, self._ask = device, ask
+        self._device, self._ask, self._keys, self._limits = device, ask, keys, limits
         self._lock = threading.Lock()
         self._connection: Connection | None = None
 
     def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes | None = None) -> Finished:
-        """Run a command; `timeout` counts from its last output."""
-        transport = self._open().transport
-        with self._lost_connections(), closing(transport.open_session()) as channel:
-            channel.settimeout(timeout)
-            try:
-                finished = _execute(channel, argv, timeout, stdin or b"")
-            except TimeoutError:
-                raise timed_out(self.name, argv, timeout) from None
-            if not transport.is_active():
-                raise EOFError  # Else a cut would look like a command that a signal ended.
+        """Run a command."""
+        connection = self._open()
+        late = timed_out(self.name, argv, timeout)
+        with self._deadline(connection, timeout, late), _session(connection) as channel:
+            finished = _execute(channel, argv, stdin or b"")
+            _check_alive(connection)  # Else a cut would look like a command that a signal ended.
             return finished
+
+    @contextmanager
+    def stream(self, argv: Sequence[str]) -> Iterator[Iterator[bytes]]:
+        """Start a command and yield its output; leaving closes its standard input."""
+        connection, left = self._open(), threading.Event()
+        late = timed_out(self.name, argv, self._limits.silence)
+        with self._deadline(connection, self._limits.silence, late):
+            channel = connection.transport.open_session()
+            channel.exec_command(_line(argv))
+        try:
+            yield self._pieces(argv, connection, channel, left)
+        finally:
+            left.set()
+            channel.close()
+
+    def converse(self, argv: Sequence[str]) -> Pipe:
+        """Start a command and return its streams."""
+        connection = self._open()
+        late = timed_out(self.name, argv, self._limits.silence)
+        with self._deadline(connection, self._limits.silence, late):
+            channel = connection.transport.open_session()
+            channel.exec_command(_line(argv))
+            return ChannelPipe(channel, lambda: cut_connection(connection))
 
     def put(self, files: Mapping[str, Path | bytes], sent: Sent) -> None:
         """Write files over SFTP, each from where an earlier try ended."""
-        transport = self._open().transport
-        with self._sftp() as sftp:
-            for path, source in files.items():
-                try:
-                    _upload(sftp, path, source, sent)
-                except OSError as error:
-                    if not transport.is_active():
-                        raise EOFError from error  # Of a cut Paramiko speaks in an OSError too.
-                    raise refused(self.name, path, error) from error
+        connection, silence = self._open(), self._limits.silence
+        with self._deadline(connection, silence, stalled(self.name, silence)) as patience:
+
+            def moved(count: int) -> None:
+                patience.moved()
+                sent(count)
+
+            with closing(connection.client.open_sftp()) as sftp:
+                for path, source in files.items():
+                    with self._refusals(connection, path):
+                        upload(sftp, path, source, moved)
 
     def fetch(self, path: str) -> bytes:
         """Read a file."""
-        with self._sftp() as sftp:
-            try:
-                with sftp.open(path, "rb") as file:
-                    return file.read()
-            except OSError as error:
-                raise refused(self.name, path, error) from error
+        connection, silence = self._open(), self._limits.silence
+        with (
+            self._deadline(connection, silence, stalled(self.name, silence)),
+            closing(connection.client.open_sftp()) as sftp,
+            self._refusals(connection, path),
+            sftp.open(path, "rb") as file,
+        ):
+            content: bytes = file.read()
+            return content
+
+    def passport(self) -> Passport:
+        """Return what another process needs to log in to the very same host."""
+        connection = self._open()
+        return Passport(self._device, tuple(shown_keys(hops(connection))))
 
     def close(self) -> None:
         """End the connection."""
         with self._lock:
             if self._connection is not None:
-                _close(self._connection)
+                close_connection(self._connection)
                 self._connection = None
 
     def _open(self) -> Connection:
@@ -84,15 +143,12 @@ class SshHost:
             return self._connection
 
     def _connect(self) -> Connection:
-        connection = _connection(self._device)
-        verify_keys(connection, self._device.ssh.known_hosts, self._acceptance())
-        try:
-            with self._failed_connections():
-                connection.open()
-                connection.transport.set_keepalive(_KEEPALIVE_SECONDS)
-        except HostError:
-            _close(connection)
-            raise
+        connection = make_connection(self._device, self._limits)
+        if self._keys:
+            trust_only(hops(connection), self._keys)
+        else:
+            verify_keys(connection, self._device.ssh.known_hosts, self._acceptance())
+        open_connection(connection, self.name, self._limits)
         return connection
 
     def _acceptance(self) -> Accept:
@@ -104,174 +160,86 @@ class SshHost:
         return lambda _: False
 
     @contextmanager
-    def _sftp(self) -> Iterator[paramiko.SFTPClient]:
-        connection = self._open()
-        with self._lost_connections(), closing(connection.client.open_sftp()) as sftp:
-            sftp.get_channel().settimeout(_SILENCE_SECONDS)
-            yield sftp
+    def _deadline(
+        self, connection: Connection, seconds: float, late: HostError
+    ) -> Iterator[Patience]:
+        """Cut the connection when patience ends, and tell that as `late`, other cuts as such."""
+        with Patience(seconds, lambda: cut_connection(connection)) as patience:
+            try:
+                yield patience
+            except (paramiko.SSHException, EOFError, OSError) as error:
+                self._forget(connection)
+                if patience.expired:
+                    raise late from error
+                raise self._lost(error) from error
 
     @contextmanager
-    def _lost_connections(self) -> Iterator[None]:
+    def _refusals(self, connection: Connection, path: str) -> Iterator[None]:
+        """Tell what the device refuses apart from a cut, of which Paramiko speaks alike."""
         try:
             yield
-        except (paramiko.SSHException, EOFError, OSError) as error:
-            self.close()  # Paramiko may not have noticed yet, and would give it out again.
-            raise HostError(
-                f"the connection was lost ({str(error) or 'it was cut'})",
-                where=self.name,
-                remedy="repeat the command; what was uploaded so far is kept",
-            ) from error
+        except TimeoutError:
+            raise
+        except OSError as error:
+            _check_alive(connection)
+            raise refused(self.name, path, error) from error
 
-    @contextmanager
-    def _failed_connections(self) -> Iterator[None]:
-        """Translate what can go wrong before a login is through."""
-        place = f"{self._device.host}"
-        try:
-            yield
-        except paramiko.BadHostKeyException as error:
-            raise self._changed_key(error) from error
-        except UnknownHostKey as error:
-            raise self._unknown_key(error) from error
-        except paramiko.AuthenticationException as error:
-            raise HostError(
-                f"{place} refused the login ({error})",
-                where=self.name,
-                remedy="check `user` and `identity` in the cluster file, ssh-agent, and the "
-                "device's ~/.ssh/authorized_keys",
-            ) from error
-        except TimeoutError as error:
-            raise HostError(
-                f"{place} did not answer within {_CONNECT_SECONDS} s",
-                where=self.name,
-                remedy="check that it is switched on, and the network between",
-            ) from error
-        except (OSError, paramiko.SSHException, EOFError) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise HostError(
-                f"{place} can't be reached ({reason})",
-                where=self.name,
-                remedy="check `host` and `port` in the cluster file, that the device is switched "
-                "on, and that its ssh server runs",
-            ) from error
+    def _pieces(
+        self,
+        argv: Sequence[str],
+        connection: Connection,
+        channel: paramiko.Channel,
+        left: threading.Event,
+    ) -> Iterator[bytes]:
+        while piece := channel.recv(_PIECE):
+            yield piece
+        if left.is_set():
+            return
+        if not connection.transport.is_active():
+            self._forget(connection)
+            raise self._lost(EOFError())
+        said = channel.makefile_stderr("rb").read()
+        if code := channel.recv_exit_status():
+            raise stream_ended(self.name, argv, code, said)
 
-    def _changed_key(self, error: paramiko.BadHostKeyException) -> HostError:
+    def _lost(self, error: Exception) -> HostError:
         return HostError(
-            f"the host key of {error.hostname} has changed: it shows {error.key.fingerprint}, "
-            f"known is {error.expected_key.fingerprint}; nothing was sent",
+            f"the connection was lost ({str(error) or 'it was cut'})",
             where=self.name,
-            remedy="if the device was installed afresh, remove its line from the known hosts "
-            f"(`ssh-keygen -R {error.hostname}`); else someone may be in between",
+            remedy="repeat the command; what was uploaded so far is kept",
         )
 
-    def _unknown_key(self, error: UnknownHostKey) -> HostError:
-        return HostError(
-            f"the host key of {error.host} is not known: {error.fingerprint}; nothing was sent",
-            where=self.name,
-            remedy="log in once with ssh and compare the fingerprint, or set "
-            "`host_keys: accept-new` in the cluster file",
-        )
+    def _forget(self, connection: Connection) -> None:
+        """Drop a connection of which Paramiko may not have noticed yet that it was lost."""
+        with self._lock:
+            close_connection(connection)
+            if self._connection is connection:
+                self._connection = None
 
 
-def _connection(device: Device) -> Connection:
-    """Return an unopened connection of the device's login over the user's ssh configuration.
-
-    Raises:
-        HostError: The ssh configuration or the identity can't be read.
-    """
-    login = device.ssh
-    identity = Path(login.identity).expanduser() if login.identity else None
-    if identity is not None and not identity.is_file():
-        raise HostError(
-            f"the identity {identity} is not there",
-            where=device.name,
-            remedy="correct `identity` in the cluster file",
-        )
-    try:
-        path = str(Path(login.config).expanduser()) if login.config else None
-        config = Config(runtime_ssh_path=path)
-    except (OSError, paramiko.ConfigParseError) as error:
-        raise HostError(
-            f"the ssh configuration can't be read: {error}",
-            where=device.name,
-            remedy="correct it, or `config` in the cluster file",
-        ) from error
-    connection = Connection(
-        device.host,
-        user=login.user,
-        port=login.port,
-        config=config,
-        connect_timeout=_CONNECT_SECONDS,
-    )
-    connection.connect_kwargs = {
-        **connection.connect_kwargs,
-        **_credentials(connection, identity),
-    }
-    return connection
+@contextmanager
+def _session(connection: Connection) -> Iterator[paramiko.Channel]:
+    with closing(connection.transport.open_session()) as channel:
+        yield channel
 
 
-def _credentials(connection: Connection, identity: Path | None) -> dict[str, object]:
-    """Return how to log in; as with ssh, an identity that isn't there is passed over."""
-    configured = connection.ssh_config.get("identityfile", [])
-    names = [*([str(identity)] if identity else ()), *configured]
-    only = connection.ssh_config.get("identitiesonly", "no") == "yes"
-    return {
-        "key_filename": [name for name in names if Path(name).expanduser().is_file()],
-        "allow_agent": not only,
-        "look_for_keys": not only and identity is None,
-        "banner_timeout": _CONNECT_SECONDS,
-        "auth_timeout": _CONNECT_SECONDS,
-        "channel_timeout": _CONNECT_SECONDS,
-    }
-
-
-def _execute(
-    channel: paramiko.Channel, argv: Sequence[str], timeout: float, stdin: bytes
-) -> Finished:
-    channel.exec_command(" ".join(map(_quote, argv)))
-    channel.sendall(stdin)
+def _execute(channel: paramiko.Channel, argv: Sequence[str], stdin: bytes) -> Finished:
+    channel.exec_command(_line(argv))
+    with suppress(OSError):  # A command may end without having read all; its exit code tells.
+        channel.sendall(stdin)
     channel.shutdown_write()
     out, err = channel.makefile("rb").read(), channel.makefile_stderr("rb").read()
-    if not channel.status_event.wait(timeout):
-        raise TimeoutError
-    return Finished(channel.exit_status, out, err)
+    return Finished(channel.recv_exit_status(), out, err)
 
 
-def _upload(sftp: paramiko.SFTPClient, path: str, source: Path | bytes, sent: Sent) -> None:
-    size = len(source) if isinstance(source, bytes) else source.stat().st_size
-    there = _size(sftp, path)
-    begin = there if there <= size else 0
-    sent(begin)
-    with sftp.open(path, "ab" if begin else "wb") as target:
-        target.set_pipelined(True)
-        for chunk in _chunks(source, begin):
-            target.write(chunk)
-            sent(len(chunk))
-    # Paramiko doesn't wait for the last answers, in which a full disk would be told.
-    if _size(sftp, path) != size:
-        raise OSError(errno.ENOSPC, "not all bytes were written, the disk may be full")
+def _check_alive(connection: Connection) -> None:
+    """Raise EOFError where a connection was cut; some calls end as if nothing had happened."""
+    if not connection.transport.is_active():
+        raise EOFError
 
 
-def _chunks(source: Path | bytes, begin: int) -> Iterator[bytes]:
-    if isinstance(source, bytes):
-        yield source[begin:]
-        return
-    with source.open("rb") as file:
-        file.seek(begin)
-        while chunk := file.read(_CHUNK):
-            yield chunk
-
-
-def _size(sftp: paramiko.SFTPClient, path: str) -> int:
-    with suppress(FileNotFoundError):
-        return sftp.stat(path).st_size or 0
-    return 0
-
-
-def _close(connection: Connection) -> None:
-    """Close a connection even where it failed halfway, and those it jumped through."""
-    connection.client.close()
-    if isinstance(connection.gateway, Connection):
-        _close(connection.gateway)
+def _line(argv: Sequence[str]) -> str:
+    return " ".join(map(_quote, argv))
 
 
 def _quote(word: str) -> str:

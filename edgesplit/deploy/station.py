@@ -5,54 +5,30 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgesplit.deploy.code import Code
-from edgesplit.deploy.hosts import Host, Sent
+from edgesplit.deploy.dialogue import Dialogue
+from edgesplit.deploy.findings import unusable
+from edgesplit.deploy.hosts import Host
 from edgesplit.deploy.keys import local_root
+from edgesplit.deploy.probe import Blind, Probe, blinded, glance
 from edgesplit.errors import HostError
 from edgesplit.runtime.blobs import PARTIAL
 from edgesplit.spec.cluster import Device
 
-NEEDED_MODULES = ("numpy", "onnxruntime", "zmq")
-"""What the executor imports besides the standard library."""
-
-_OLDEST_PYTHON = (3, 11)
-_PROBE_SECONDS = 60.0
 _VERB_SECONDS = 60.0
 _HASH_SECONDS = 600.0
-
-# Runs on any Python 3, before anything of edgesplit is on the device; changes nothing there.
-_PROBE = """
-import json, os, sys
-root = os.path.abspath(os.path.expanduser(sys.argv[1]))
-modules, there = {}, root
-for name in sys.argv[2:]:
-    try:
-        modules[name] = __import__(name).__version__
-    except ImportError:
-        modules[name] = None
-while not os.path.isdir(there):
-    there = os.path.dirname(there)
-disk = os.statvfs(there)
-blobs = os.path.join(root, "blobs")
-names = os.listdir(blobs) if os.path.isdir(blobs) else []
-sizes = dict((name, os.path.getsize(os.path.join(blobs, name))) for name in names)
-owned = os.path.exists(os.path.join(root, ".edgesplit"))
-print(json.dumps(dict(
-    root=root, python=list(sys.version_info[:2]), wide=sys.maxsize > 2**32, modules=modules,
-    free=disk.f_bavail * disk.f_frsize, sizes=sizes, owned=owned,
-    foreign=not owned and os.path.isdir(root) and bool(os.listdir(root)),
-)))
-"""
 
 # The one check that can't be done by the code it is about: the uploaded zip against its name.
 _ADOPT = """
 import hashlib, os, sys
-part, path, mark = sys.argv[1:]
+part, path = sys.argv[1:]
 with open(part, "rb") as file:
     good = hashlib.sha256(file.read()).hexdigest() == os.path.basename(path).partition(".")[0]
     os.fsync(file.fileno())
@@ -60,26 +36,10 @@ if not good:
     os.remove(part)
     sys.exit("the upload of " + os.path.basename(path) + " was damaged")
 os.replace(part, path)
-open(mark, "a").close()
 """
 
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """What a device says about itself.
-
-    `root` is the absolute folder there; `sizes` are bytes of the blobs and unfinished uploads in
-    it; `free` are bytes free on its disk; `foreign` means that others' files are in that folder.
-    """
-
-    root: str
-    python: tuple[int, int]
-    wide: bool
-    modules: Mapping[str, str | None]
-    free: int
-    sizes: Mapping[str, int]
-    owned: bool
-    foreign: bool
+# The mark comes first: cut at any moment, what is there is nobody's or known to be ours.
+_CLAIM = 'mkdir -p "$1" && : >> "$1/.edgesplit" && mkdir -p "$1/blobs"'
 
 
 class Station:
@@ -89,34 +49,56 @@ class Station:
         self.device, self.host, self._code = device, host, code
         self._wanted_root = device.root or _default_root(device, cluster)
         self._found: Probe | None = None
+        self._dialogue: Dialogue | None = None
+        self._talking = threading.Lock()
+        self.token: str | None = None
+        """That of the cluster's lock while we hold it; the device refuses changes by another."""
+        self.python = device.python or (
+            sys.executable if device.connection == "local" else "python3"
+        )
+        """What runs the verbs there: any Python 3.11, but `keygen` needs pyzmq."""
+        self.interpreter = self.python
+        """What executors run with; on a bare device it is chosen, and made, by provisioning."""
 
     @property
-    def python(self) -> str:
-        """The interpreter there."""
-        return self.device.python or (
-            sys.executable if self.device.connection == "local" else "python3"
-        )
+    def bare(self) -> bool:
+        """Whether edgesplit has to make a Python there that has what executors need."""
+        return self.device.connection == "ssh" and not self.device.python
+
+    @property
+    def found(self) -> Probe:
+        """What the last look at the device found; there is one now if there was none."""
+        return self._found or self.probe()
 
     @property
     def code(self) -> str:
         """Digest of the device-side code."""
         return self._code.digest
 
-    def probe(self, modules: Sequence[str] = ()) -> Probe:
-        """Look at the device and change nothing; `modules` are imported there.
+    def probe(self) -> Probe:
+        """Look at the device and change nothing.
 
         Raises:
-            HostError: It can't be reached, or lacks what is needed.
+            HostError: It can't be reached, or has no Python of use.
         """
-        done = self.host.run(
-            [self.python, "-c", _PROBE, self._wanted_root, *modules], timeout=_PROBE_SECONDS
-        )
-        self._check_python(done.code, done.err)
-        data = self._answer(done.out)
-        found = Probe(**data | {"python": tuple(data["python"])})
-        self._check(found)
-        self._found = found
-        return found
+        seen = self.look()
+        if isinstance(seen, Blind):
+            raise blinded(seen, self.device.name)
+        for refusal in unusable(self.device.name, seen):
+            raise HostError(refusal.what, where=self.device.name, remedy=refusal.remedy)
+        return seen
+
+    def look(self, *, thorough: bool = False) -> Probe | Blind:
+        """Look at the device whatever is there; see `glance`.
+
+        Raises:
+            HostError: It can't be reached.
+        """
+        chosen = None if self.bare else self.python
+        seen = glance(self.host, self.python, self._wanted_root, chosen, thorough=thorough)
+        if isinstance(seen, Probe):
+            self._found = seen
+        return seen
 
     def bootstrap(self) -> None:
         """Bring edgesplit's folder and its device-side code to the device, if they aren't there.
@@ -124,7 +106,7 @@ class Station:
         Raises:
             HostError: The folder is somebody else's, or can't be written.
         """
-        found = self._known()
+        found = self.found
         if found.foreign:
             raise HostError(
                 f"{found.root} holds other files than edgesplit's",
@@ -133,59 +115,74 @@ class Station:
             )
         if found.owned and found.sizes.get(self._code.name) == len(self._code.content):
             return
-        self._command(["mkdir", "-p", f"{found.root}/blobs"])
+        self._command(["sh", "-c", _CLAIM, "sh", found.root])
         path = self.blob(self._code.name)
         self.host.put({path + PARTIAL: self._code.content}, lambda _: None)
-        mark = f"{found.root}/.edgesplit"
-        self._command([self.python, "-c", _ADOPT, path + PARTIAL, path, mark])
+        self._command([self.python, "-c", _ADOPT, path + PARTIAL, path])
         sizes = {**found.sizes, self._code.name: len(self._code.content)}
         self._found = replace(found, owned=True, sizes=sizes)
 
     def call(self, verb: str, *options: str, order: object = None) -> dict[str, Any]:
-        """Run a verb of the device side and return its answer; `order` is its standard input.
+        """Run a verb of the device side and return its answer.
+
+        `order` is its standard input: bytes as they are, anything else as JSON.
 
         Raises:
             HostError: The device can't be reached, or the verb failed.
         """
-        words = [
-            *("env", f"PYTHONPATH={self.blob(self._code.name)}"),
-            *(self.python, "-P", "-m", "edgesplit.runtime", verb, self._known().root, *options),
-        ]
-        stdin = None if order is None else json.dumps(order).encode()
+        # Another thread may be talking, perhaps for long: the lease is renewed beside it.
+        if not isinstance(order, bytes) and self._talking.acquire(blocking=False):
+            try:
+                return self._talk(verb, options, order)
+            finally:
+                self._talking.release()
+        stdin = order if order is None or isinstance(order, bytes) else json.dumps(order).encode()
+        words = self._command_line(verb, options)
         return self._answer(self._command(words, stdin=stdin, timeout=_HASH_SECONDS))
 
-    def push(self, files: Mapping[str, Path | bytes], sent: Sent) -> None:
-        """Make the device hold these blobs, by name, whole: it hashes all of them again.
+    def _talk(self, verb: str, options: Sequence[str], order: object) -> dict[str, Any]:
+        """Ask the process that answers verbs there; start it where there is none, or another."""
+        argv = [*self._runtime(), "dialogue", self.found.root]
+        if self._dialogue and (self._dialogue.ended or self._dialogue.argv != tuple(argv)):
+            self._dialogue.close()
+            self._dialogue = None
+        self._dialogue = self._dialogue or Dialogue(self.host, argv)
+        return self._dialogue.ask(self._words(verb, options), order, timeout=_HASH_SECONDS)
 
-        Only missing and damaged ones are uploaded, and take their names after they were hashed.
+    def close(self) -> None:
+        """End the process that answers verbs, and the connection."""
+        if self._dialogue is not None:
+            self._dialogue.close()
+        self.host.close()
 
-        Raises:
-            HostError: An upload failed, or a blob is damaged again after a second upload.
-        """
-        wanted = self.lacking(files)
-        for _ in range(2):
-            uploads = {self.blob(name) + PARTIAL: files[name] for name in wanted}
-            self.host.put(uploads, sent)
-            wanted = tuple(self.call("verify", order={"names": tuple(files)})["bad"])
-            if not wanted:
-                return
-        raise HostError(
-            f"the blob {wanted[0]} is damaged there after a second upload too",
-            where=self.device.name,
-            remedy="check the device's memory and disk, and the shard store on this machine",
-        )
+    def stream(self, verb: str, *options: str) -> AbstractContextManager[Iterator[bytes]]:
+        """Start a verb that goes on, and yield what it writes; as `Host.stream` otherwise."""
+        return self.host.stream(self._command_line(verb, options))
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes of the blobs and unfinished uploads there, by file name, when it was looked at."""
+        return self.found.sizes
 
     def lacking(self, files: Mapping[str, Path | bytes]) -> tuple[str, ...]:
         """Return the names of the blobs that the device doesn't have in their full size."""
-        sizes = self._known().sizes
+        sizes = self.found.sizes
         return tuple(name for name, source in files.items() if sizes.get(name) != nbytes(source))
 
     def blob(self, name: str) -> str:
         """Return where a blob lies on the device."""
-        return f"{self._known().root}/blobs/{name}"
+        return f"{self.found.root}/blobs/{name}"
 
-    def _known(self) -> Probe:
-        return self._found or self.probe()
+    def _command_line(self, verb: str, options: Sequence[str]) -> list[str]:
+        return [*self._runtime(), *self._words(verb, options)]
+
+    def _runtime(self) -> list[str]:
+        code = f"PYTHONPATH={self.blob(self._code.name)}"
+        return ["env", code, self.python, "-P", "-m", "edgesplit.runtime"]
+
+    def _words(self, verb: str, options: Sequence[str]) -> list[str]:
+        token = ("--token", self.token) if self.token else ()
+        return [verb, self.found.root, *options, *token]
 
     def _answer(self, out: bytes) -> dict[str, Any]:
         """Read the last line of an output; a login shell may have written others before it."""
@@ -212,44 +209,6 @@ class Station:
             where=self.device.name,
             remedy=remedy or f"try by hand on the device: {shlex.join(argv)[:200]}",
         )
-
-    def _check_python(self, code: int, said: bytes) -> None:
-        if code in {126, 127}:
-            raise HostError(
-                f"there is no Python at `{self.python}`",
-                where=self.device.name,
-                remedy="install Python 3.11 or newer, or set `python` in the cluster file",
-            )
-        if code != 0:
-            last = said.decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {code}"]
-            raise HostError(
-                f"Python could not look around there: {last[0]}",
-                where=self.device.name,
-                remedy=f"try on the device: {self.python} -c 'import onnxruntime'",
-            )
-
-    def _check(self, found: Probe) -> None:
-        """Refuse what no later step could mend."""
-        if found.python < _OLDEST_PYTHON:
-            version = ".".join(map(str, found.python))
-            raise HostError(
-                f"Python {version} is too old",
-                where=self.device.name,
-                remedy="install Python 3.11 or newer, or set `python` in the cluster file",
-            )
-        if not found.wide:
-            raise HostError(
-                "the system is a 32-bit one, for which there is no ONNX Runtime",
-                where=self.device.name,
-                remedy="install the 64-bit Raspberry Pi OS",
-            )
-        if lacking := [name for name, version in found.modules.items() if version is None]:
-            raise HostError(
-                f"Python lacks {', '.join(lacking)}",
-                where=self.device.name,
-                remedy=f"on the device: {self.python} -m pip install numpy onnxruntime pyzmq; or "
-                "set `python` in the cluster file to an interpreter that has them",
-            )
 
 
 def nbytes(source: Path | bytes) -> int:

@@ -12,11 +12,13 @@ from edgesplit.deploy import deployer
 from edgesplit.deploy.keys import gateway_keys
 from edgesplit.operate.bench import Contestant
 from edgesplit.operate.gateway import join
-from edgesplit.operate.launch import Launched, Progress, launch_prepared, prepare_planned
+from edgesplit.operate.launch import Launched, launch_prepared
 from edgesplit.operate.load import Workload
+from edgesplit.operate.prepare import Progress, prepare_planned
 from edgesplit.operate.trial import Trial
 from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.planner import Planned, plan_single
+from edgesplit.spec.cluster_file import PORTS
 from edgesplit.spec.units import format_bytes
 
 NAME = "one device"
@@ -63,8 +65,11 @@ def _note(allocation: Allocation) -> str:
 def _beside(allocation: Allocation) -> Allocation:
     """Return the allocation on devices whose folders and ports don't meet those in use."""
     cluster = allocation.cluster
-    port = max(device.port for device in cluster.devices) + 1
-    devices = tuple(replace(device, port=port, root=None) for device in cluster.devices)
+    first = max(device.port for device in cluster.devices) + PORTS
+    devices = tuple(
+        replace(device, port=first + PORTS * index, root=None)
+        for index, device in enumerate(cluster.devices)
+    )
     return replace(
         allocation, cluster=replace(cluster, name=f"{cluster.name}-single", devices=devices)
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from edgesplit.operate.critical import Trace
+
+T = TypeVar("T")
 
 SILENCE = 1.0
 """Seconds without a beat after which a device counts as silent: four beats."""
@@ -24,6 +26,14 @@ class Slip:
 
 
 @dataclass(frozen=True, slots=True)
+class Board:
+    """The board's temperature and its throttling bits; None where it doesn't tell."""
+
+    celsius: float | None = None
+    throttled: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
     """One beat of a device, as of `at` on our clock; its counters run since its executor began.
 
@@ -31,6 +41,8 @@ class Beat:
     of, `queue` formed tasks that wait for the compute thread, `running` the name and the age in
     seconds of the one it works on. `busy` are seconds of computing, `uptime` seconds of life,
     `rss` and `anon_peak` bytes. `dropped` are frames by reason, `failed` tasks that raised.
+    `gateways` counts those that may still need this epoch; `successor` is the epoch that is
+    current on the device instead of it.
     """
 
     device: str
@@ -49,6 +61,9 @@ class Beat:
     dropped: Mapping[str, int]
     slip: Slip
     traces: tuple[Trace, ...] = ()
+    gateways: int = 0
+    successor: int | None = None
+    board: Board = Board()
 
 
 def parse_beat(device: str, epoch: int, body: bytes, at: float) -> Beat | None:
@@ -60,7 +75,7 @@ def parse_beat(device: str, epoch: int, body: bytes, at: float) -> Beat | None:
 
 
 def _beat(device: str, epoch: int, data: dict[str, Any], at: float) -> Beat:
-    running, slip = data["running"], data["slip"]
+    running, slip, board = data["running"], data["slip"], data["board"]
     return Beat(
         device=device,
         epoch=epoch,
@@ -78,7 +93,14 @@ def _beat(device: str, epoch: int, data: dict[str, Any], at: float) -> Beat:
         dropped={str(name): int(number) for name, number in data["dropped"].items()},
         slip=Slip(slip["mean"] * slip["count"], float(slip["max"]), int(slip["count"])),
         traces=tuple(Trace(device, *fields) for fields in data["traces"]),
+        gateways=int(data["gateways"]),
+        successor=_maybe(int, data["successor"]),
+        board=Board(_maybe(float, board["celsius"]), _maybe(int, board["throttled"])),
     )
+
+
+def _maybe(kind: Callable[[Any], T], value: object) -> T | None:
+    return None if value is None else kind(value)
 
 
 class State(StrEnum):
@@ -135,6 +157,19 @@ class Roster:
         told = {State.READY, State.STARTING, State.OTHER_EPOCH}
         return tuple(name for name, state in self.states(now).items() if state not in told)
 
+    def unable(self, now: float) -> frozenset[str]:
+        """Return the devices that can't be relied on for a new request: not ready."""
+        return frozenset(name for name, s in self.states(now).items() if s is not State.READY)
+
+    def superseded(self, now: float) -> frozenset[str]:
+        """Return the devices that say, as of now, that another epoch is current there."""
+        beats = self.beats()
+        return frozenset(name for name in self._heard(now) if beats[name].successor is not None)
+
+    def away(self, now: float) -> bool:
+        """Tell whether no device at all tells of itself in our epoch."""
+        return not self._heard(now)
+
     def ready_since(self, moment: float) -> frozenset[str]:
         """Return the devices that said ready, in our epoch, after a moment."""
         return frozenset(
@@ -150,6 +185,10 @@ class Roster:
     def told_since(self, moment: float) -> frozenset[str]:
         """Return the devices whose latest beat arrived after a moment."""
         return frozenset(name for name, beat in self.beats().items() if beat.at > moment)
+
+    def _heard(self, now: float) -> list[str]:
+        heard = (State.READY, State.STARTING)
+        return [name for name, state in self.states(now).items() if state in heard]
 
     def _state(self, contact: _Contact, now: float) -> State:
         if not contact.connected:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import nan
 
 from edgesplit.errors import UsageError
-from edgesplit.operate.beats import Beat
-from edgesplit.operate.critical import (
-    Breakdown,
-    Trace,
-    critical_path,
-    index_traces,
-    mean_breakdown,
-)
+from edgesplit.operate.critical import Breakdown, critical_path, index_traces, mean_breakdown
 from edgesplit.operate.figures import Latency, latency
 from edgesplit.operate.gateway import Gateway
 from edgesplit.operate.load import Counts, Pattern, Sample, Workload, run, tally, total
-from edgesplit.plan.allocation import DevicePrediction, Prediction
+from edgesplit.operate.rounds import DeviceFigures, Round, device_figures
+from edgesplit.operate.validity import SLIP_LIMIT, slip_on_path, why_void
+from edgesplit.plan.allocation import Prediction
 
-SLIP_LIMIT = 0.05
-"""Share of the computing time that pacing may overrun before a run is void."""
 # Seconds to wait for the beats that carry the last traces.
 _LAST_BEATS = 2.0
 
@@ -40,55 +33,12 @@ class Contestant:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One uninterrupted load: counted samples, and the beats and traces that belong to them.
-
-    `before` holds the last beat of each device before the load.
-    """
-
-    samples: tuple[Sample, ...]
-    before: Mapping[str, Beat]
-    beats: tuple[Beat, ...]
-    traces: tuple[Trace, ...]
-
-    @property
-    def whole_seconds(self) -> float:
-        """From the first send of the warm-up to the last answer."""
-        return max((sample.done for sample in self.samples), default=0.0)
-
-    @property
-    def seconds(self) -> float:
-        """From the first intended send to the last answer."""
-        begin = min((sample.intended for sample in self.samples), default=0.0)
-        return self.whole_seconds - begin
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceFigures:
-    """One device in a run.
-
-    `busy` is the share of the time it computed, `queue` the mean and the largest number of formed
-    tasks that waited, at beats. `anon_peak` is in bytes, beside the predicted `memory` where a
-    plan predicted. `slip` is seconds past paced targets, `slip_share` the same in relation to the
-    computing time. `dropped` counts frames since the executor began.
-    """
-
-    device: str
-    busy: float
-    queue: tuple[float, int]
-    anon_peak: int
-    memory: int | None
-    slip: float
-    slip_share: float
-    dropped: int
-
-
 @dataclass(frozen=True)
 class Run:
     """What a contestant reached, over all its rounds.
 
-    `breakdown` is the mean over the `explained` requests whose critical path is known in full.
+    `breakdown` is the mean over the `explained` requests whose critical path is known in full,
+    `slip` the seconds that pacing added to it; more than the share `slip_limit` of it is too much.
     `void` says why the run doesn't count; empty where it does.
     """
 
@@ -101,6 +51,8 @@ class Run:
     breakdown: Breakdown | None
     explained: int
     prediction: Prediction | None
+    slip: float
+    slip_limit: float
     void: str
     note: str = ""
 
@@ -134,6 +86,11 @@ class Comparison:
 
     runs: tuple[Run, ...]
 
+    @property
+    def void(self) -> bool:
+        """Whether any of the runs doesn't count, and so their comparison."""
+        return any(run.void for run in self.runs)
+
     def gain(self, name: str, over: str) -> Gain:
         """Return the ratio of means of one run over another; KeyError for an unknown name."""
         named = {run.name: run for run in self.runs}
@@ -165,7 +122,7 @@ def compare(
         pattern: The load of every round; its warm-up precedes each.
         requests: Counted requests per contestant, over all rounds.
         rounds: How often to alternate.
-        slip_limit: Share of the computing time that pacing may overrun.
+        slip_limit: Share of the mean latency, waiting left out, that pacing may overrun.
         on_sample: Called with the contestant's name and every counted sample.
 
     Raises:
@@ -214,7 +171,9 @@ def _run(contestant: Contestant, rounds: tuple[Round, ...], slip_limit: float) -
     counts = total([tally(part.samples) for part in rounds])
     paths = [path for part in rounds for path in _paths(contestant, part)]
     seconds = sum(part.seconds for part in rounds)
+    breakdown = mean_breakdown(paths)
     devices = _devices(contestant, rounds)
+    slip = slip_on_path(contestant.gateway.table, breakdown, devices)
     return Run(
         name=contestant.name,
         rounds=rounds,
@@ -222,10 +181,12 @@ def _run(contestant: Contestant, rounds: tuple[Round, ...], slip_limit: float) -
         latency=latency(samples),
         throughput=counts.answered / seconds if seconds else 0.0,
         devices=devices,
-        breakdown=mean_breakdown(paths),
+        breakdown=breakdown,
         explained=len(paths),
         prediction=contestant.prediction,
-        void=_void(devices, slip_limit),
+        slip=slip,
+        slip_limit=slip_limit,
+        void=why_void(devices, breakdown, slip, slip_limit),
         note=contestant.note,
     )
 
@@ -239,50 +200,8 @@ def _paths(contestant: Contestant, part: Round) -> list[Breakdown]:
 
 def _devices(contestant: Contestant, rounds: tuple[Round, ...]) -> tuple[DeviceFigures, ...]:
     prediction = contestant.prediction
-    predicted = {d.device: d for d in prediction.devices} if prediction else {}
+    predicted = {one.device: one for one in prediction.devices} if prediction else {}
     return tuple(
-        _figures(device, rounds, predicted.get(device))
+        device_figures(device, rounds, predicted.get(device))
         for device in contestant.gateway.table.devices
-    )
-
-
-def _figures(
-    device: str, rounds: tuple[Round, ...], predicted: DevicePrediction | None
-) -> DeviceFigures:
-    beats = [beat for part in rounds for beat in part.beats if beat.device == device]
-    queues = [beat.queue for beat in beats]
-    slip = sum(_growth(part, device, lambda beat: beat.slip.total) for part in rounds)
-    spent = sum(_growth(part, device, lambda beat: beat.busy) for part in rounds)
-    seconds = sum(part.whole_seconds for part in rounds)
-    return DeviceFigures(
-        device=device,
-        busy=spent / seconds if seconds else 0.0,
-        queue=(sum(queues) / len(queues) if queues else 0.0, max(queues, default=0)),
-        anon_peak=max((beat.anon_peak for beat in beats), default=0),
-        memory=predicted.memory if predicted else None,
-        slip=slip,
-        slip_share=slip / spent if spent else 0.0,
-        dropped=sum(beats[-1].dropped.values()) if beats else 0,
-    )
-
-
-def _growth(part: Round, device: str, counter: Callable[[Beat], float]) -> float:
-    """What a counter grew by in a round; of a restarted executor, what it has counted since."""
-    beats = [beat for beat in part.beats if beat.device == device]
-    if not beats:
-        return 0.0
-    before, after = part.before.get(device), counter(beats[-1])
-    if before is None or beats[-1].uptime < before.uptime:
-        return after
-    return after - counter(before)
-
-
-def _void(devices: tuple[DeviceFigures, ...], slip_limit: float) -> str:
-    late = [device for device in devices if device.slip_share > slip_limit]
-    if not late:
-        return ""
-    worst = max(late, key=lambda device: device.slip_share)
-    return (
-        f"{worst.device} ran {worst.slip_share:.0%} past its pace (limit {slip_limit:.0%}): "
-        "this machine is too busy to emulate the cluster"
     )

@@ -19,14 +19,9 @@ from edgesplit.deploy.keys import gateway_keys
 from edgesplit.operate.drill import Drill, Phase, Verdict, fail_node
 from edgesplit.operate.drill import Progress as DrillProgress
 from edgesplit.operate.gateway import Gateway, join
-from edgesplit.operate.launch import (
-    Launched,
-    Progress,
-    launch_prepared,
-    prepare_planned,
-    store_folder,
-)
+from edgesplit.operate.launch import Launched, launch_prepared
 from edgesplit.operate.load import Pattern, Sample, Workload
+from edgesplit.operate.prepare import Progress, prepare_planned, store_folder
 from edgesplit.operate.requests import Answer, Arrays
 from edgesplit.plan.planner import Planned, plan
 from edgesplit.shards.oracle import Oracle

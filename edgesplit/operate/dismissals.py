@@ -29,6 +29,9 @@ class Dismissals:
     def __init__(self) -> None:
         self._owed: dict[int, Dismissal] = {}
 
+    def __len__(self) -> int:
+        return len(self._owed)
+
     def owe(self, request: int, attempt: int, now: float, deadline: float) -> None:
         """Note that a request is over."""
         self._owed[request] = Dismissal(request, attempt, now + PATIENCE, deadline)

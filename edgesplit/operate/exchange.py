@@ -6,11 +6,11 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgesplit.dataflow.table import GATEWAY
+from edgesplit.dataflow.table import GATEWAY, Port
 from edgesplit.dataflow.wire import Drop, Header, Kind, screen
 from edgesplit.deploy.record import Record
 from edgesplit.errors import RequestError, RequestLost
@@ -22,11 +22,18 @@ from edgesplit.runtime.transport import Arrival, Outgoing
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A request on its way to the I/O thread; `deadline` is on the monotonic clock."""
+    """A request that is yet to be admitted; times are on the monotonic clock.
+
+    `ports` are what its feeds were checked against. One that was tried before, in an epoch that
+    ended, was first admitted at `since`, and took `tries` attempts there.
+    """
 
     feeds: Arrays
+    ports: tuple[Port, ...]
     deadline: float
     future: Future[Answer]
+    since: float | None = None
+    tries: int = 0
 
 
 class Exchange:
@@ -34,19 +41,23 @@ class Exchange:
 
     Args:
         record: The deployment to talk to.
+        head: Computes what is left to the gateway.
         outgoing: Sends to its devices.
         nonce: Tells this gateway's requests from those of any other, past ones included.
         attempts: Tries before a deadline.
+        first: The number of the first request.
         released: Called before a future ends, so that a callback finds the place free again.
     """
 
     def __init__(
         self,
         record: Record,
+        head: Head,
         outgoing: Outgoing,
         *,
         nonce: int,
         attempts: int,
+        first: int,
         released: Callable[[], object],
     ) -> None:
         self._record = record
@@ -54,13 +65,23 @@ class Exchange:
         self._nonce = nonce
         self._released = released
         self._flows = {flow.id: flow for flow in record.table.flows}
-        self._requests = Requests(record.table, attempts)
+        self._requests = Requests(record.table, attempts, first)
         fed = {name for o in record.table.source.outputs for name in self._flows[o.flow].receivers}
         self._fed = tuple(name for name in record.table.devices if name in fed)
         self._unfed = tuple(name for name in record.table.devices if name not in fed)
-        self._head = Head.of(record)
-        self._futures: dict[int, Future[Answer]] = {}
+        self._head = head
+        self._submissions: dict[int, Submission] = {}
         self._dismissals = Dismissals()
+
+    @property
+    def open(self) -> int:
+        """Number of requests that are owed an answer."""
+        return len(self._requests)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is open, and devices know of all that is over."""
+        return not self._requests and not self._dismissals
 
     def next_due(self) -> float | None:
         """Return when `advance` has work next; None where nothing is open."""
@@ -96,34 +117,31 @@ class Exchange:
         formed = time.monotonic()
         outputs = self._head.answer(request.assembly.feeds())
         now = time.monotonic()
+        submission = self._end(request)
         passage = Passage(
             request=request.number,
             attempt=request.attempt,
             last_flow=request.last_flow,
             recovered=request.assembly.recovered,
-            latency=now - request.admitted,
+            latency=now - (submission.since or request.admitted),
             head=now - formed,
+            earlier=submission.tries,
         )
-        self._end(request).set_result(Answer(outputs, passage))
+        submission.future.set_result(Answer(outputs, passage))
         self._dismiss(request)
 
     def _lose(self, request: OpenRequest, silent: tuple[str, ...]) -> None:
         seconds = request.deadline - request.admitted
-        told = f"silent: {', '.join(silent)}" if silent else "every device is alive"
-        failure = RequestLost(
-            f"request {request.number} has no answer after {seconds:.3g} s "
-            f"and {request.attempt + 1} attempts; {told}",
-            where=", ".join(silent),
-            remedy="look at `edgesplit status`; give requests a longer deadline if all is well",
-        )
-        self._end(request).set_exception(failure)
+        what = f"request {request.number} has no answer after {seconds:.3g} s"
+        failure = lost(f"{what} and {request.attempt + 1} attempts", silent)
+        self._end(request).future.set_exception(failure)
         self._dismiss(request)
 
-    def _end(self, request: OpenRequest) -> Future[Answer]:
-        """Free the place of a request and return its future; devices are told after the asker."""
+    def _end(self, request: OpenRequest) -> Submission:
+        """Free the place of a request and return what asked; devices are told after the asker."""
         self._requests.close(request)
         self._released()
-        return self._futures.pop(request.number)
+        return self._submissions.pop(request.number)
 
     def _dismiss(self, request: OpenRequest) -> None:
         """Send nothing more for a request, and have the devices forget it soon."""
@@ -136,14 +154,15 @@ class Exchange:
         for device in self._record.table.devices:
             self._outgoing.send(device, header, deadline=owed.deadline)
 
-    def takes(self, submission: Submission, now: float) -> bool:
-        """Tell whether a submission's turn has come: devices would take it, or it is too late."""
-        return self._requests.room or now >= submission.deadline
+    @property
+    def room(self) -> bool:
+        """Whether devices would take the next request."""
+        return self._requests.room
 
     def admit(self, submission: Submission) -> None:
         """Open a request and send what it needs."""
         request = self._requests.admit(submission.feeds, time.monotonic(), submission.deadline)
-        self._futures[request.number] = submission.future
+        self._submissions[request.number] = submission
         self._open(request)
 
     def _open(self, request: OpenRequest) -> None:
@@ -208,13 +227,33 @@ class Exchange:
             self._outgoing.forget(self._nonce, request.number)
             self._open(request)
 
+    def withdraw(self) -> list[Submission]:
+        """Give up on all that is open, oldest first, so that it can be asked elsewhere."""
+        withdrawn = []
+        for request in self._requests.drain():
+            submission = self._submissions.pop(request.number)
+            since = submission.since or request.admitted
+            tries = submission.tries + request.attempt + 1
+            withdrawn.append(replace(submission, since=since, tries=tries))
+            self._dismiss(request)
+        return withdrawn
+
     def end(self) -> None:
         """Fail what is open, and tell the devices what is over."""
         for owed in self._dismissals.take(math.inf):
             self._close(owed)
         for request in self._requests.drain():
             self._released()
-            fail_closed(self._futures.pop(request.number))
+            fail_closed(self._submissions.pop(request.number).future)
+
+
+def lost(what: str, silent: tuple[str, ...]) -> RequestLost:
+    """Return the failure of a request whose time is over."""
+    return RequestLost(
+        f"{what}; silent: {', '.join(silent)}" if silent else f"{what}; every device is alive",
+        where=", ".join(silent),
+        remedy="look at `edgesplit status`; give requests a longer deadline if all is well",
+    )
 
 
 def fail_closed(future: Future[Answer]) -> None:

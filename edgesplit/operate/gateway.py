@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import secrets
 import threading
 import time
 from collections import Counter
@@ -16,12 +15,13 @@ from typing import Self
 from edgesplit.dataflow.table import TaskTable
 from edgesplit.deploy.keys import gateway_keys
 from edgesplit.deploy.record import Record, load_record, record_path
-from edgesplit.errors import HostError, UsageError, WindowFull
+from edgesplit.errors import DeployError, HostError, UsageError, WindowFull
 from edgesplit.operate.beats import Beat, State
 from edgesplit.operate.critical import Trace
+from edgesplit.operate.epochs import Reload
 from edgesplit.operate.exchange import Submission
-from edgesplit.operate.link import Link
 from edgesplit.operate.requests import Answer, Array, Arrays, check_inputs
+from edgesplit.operate.switchboard import Switchboard
 from edgesplit.plan.coverage import survives
 
 ATTEMPTS = 2
@@ -35,23 +35,29 @@ class Gateway:
 
     Use it as a context manager, or `close` it: that ends its thread and fails what is open.
 
+    When a deployment is followed by another, the devices tell: new requests go to the new epoch as
+    soon as its devices are ready, those that are open are answered by the old one.
+
     Args:
-        record: The deployment.
+        record: The deployment to begin with.
         secret: The operator's CURVE secret key, Z85.
-        attempts: Tries before a deadline.
+        attempts: Tries before a deadline, in each epoch.
+        follow: Whether to go on to the deployments that follow.
+        reload: Returns the record that is deployed by now, or None; asked, in the I/O thread, while
+            no device is heard.
     """
 
-    def __init__(self, record: Record, secret: bytes, *, attempts: int = ATTEMPTS) -> None:
-        self.record = record
-        self._places = threading.Semaphore(record.table.window)
-        self._link = Link(
-            record,
-            secret,
-            nonce=secrets.randbits(64),
-            attempts=attempts,
-            released=self._places.release,
-        )
-        self._link.thread.start()
+    def __init__(
+        self,
+        record: Record,
+        secret: bytes,
+        *,
+        attempts: int = ATTEMPTS,
+        follow: bool = True,
+        reload: Reload | None = None,
+    ) -> None:
+        self._board = Switchboard(record, secret, attempts=attempts, follow=follow, reload=reload)
+        self._board.thread.start()
 
     def __enter__(self) -> Self:
         return self
@@ -65,8 +71,13 @@ class Gateway:
         self.close()
 
     @property
+    def record(self) -> Record:
+        """The newest deployment, whose devices may still be starting."""
+        return self._board.record
+
+    @property
     def table(self) -> TaskTable:
-        """The dataflow that is deployed."""
+        """The dataflow of the newest deployment."""
         return self.record.table
 
     def infer(self, given: Array | Arrays, /, *, deadline: float | None = None) -> Answer:
@@ -102,29 +113,30 @@ class Gateway:
             UsageError: The gateway is closed, or the deadline is no time.
         """
         due = time.monotonic() + self._seconds(deadline)
-        feeds = check_inputs(self.table.inputs, given)
+        ports = self.table.inputs
+        feeds = check_inputs(ports, given)
         self._take_place(wait)
         future: Future[Answer] = Future()
         future.set_running_or_notify_cancel()
         try:
-            self._link.submit(Submission(feeds, due, future))
+            self._board.submit(Submission(feeds, ports, due, future))
         except UsageError:
-            self._places.release()
+            self._board.places.free()
             raise
         return future
 
     def beats(self) -> Mapping[str, Beat]:
         """Return the latest beat of every device that has sent one."""
-        return self._link.look(lambda roster: roster.beats())
+        return self._board.look(lambda roster: roster.beats())
 
     def states(self) -> Mapping[str, State]:
         """Return the state of every device as of now."""
         now = time.monotonic()
-        return self._link.look(lambda roster: roster.states(now))
+        return self._board.look(lambda roster: roster.states(now))
 
     def drain_beats(self) -> tuple[Beat, ...]:
         """Return all beats since the last call, traces inside; the oldest of very many are gone."""
-        kept = self._link.beats
+        kept = self._board.beats
         return tuple(kept.popleft() for _ in range(len(kept)))
 
     def drain_traces(self) -> tuple[Trace, ...]:
@@ -134,30 +146,30 @@ class Gateway:
     @property
     def dropped(self) -> Counter[str]:
         """Frames that were dropped here, by reason."""
-        return self._link.dropped.copy()
+        return self._board.dropped.copy()
 
     def wait_ready(self, devices: frozenset[str], timeout: float) -> frozenset[str]:
         """Wait until each device says ready in a new beat; return those that did not."""
         begin = time.monotonic()
-        self._link.wait(lambda roster: devices <= roster.ready_since(begin), timeout)
+        self._board.wait(lambda roster: devices <= roster.ready_since(begin), timeout)
         return self.unready(devices, begin)
 
     def unready(self, devices: frozenset[str], since: float) -> frozenset[str]:
         """Return the devices that have not said ready since a moment of the monotonic clock."""
-        return devices - self._link.look(lambda roster: roster.ready_since(since))
+        return devices - self._board.look(lambda roster: roster.ready_since(since))
 
     def wait_told(self, timeout: float) -> None:
         """Wait until every device that is heard at all has sent a new beat, traces included."""
         begin = time.monotonic()
-        gone = self._link.look(lambda roster: frozenset(roster.silent(begin)))
+        gone = self._board.look(lambda roster: frozenset(roster.silent(begin)))
         devices = frozenset(self.table.devices) - gone
-        self._link.wait(lambda roster: devices <= roster.told_since(begin), timeout)
+        self._board.wait(lambda roster: devices <= roster.told_since(begin), timeout)
 
     def close(self) -> None:
         """Fail what is open, and end the thread; closing twice is harmless."""
-        self._link.stop()
-        if threading.current_thread() is not self._link.thread:
-            self._link.thread.join()
+        self._board.stop()
+        if threading.current_thread() is not self._board.thread:
+            self._board.thread.join()
 
     def _seconds(self, deadline: float | None) -> float:
         seconds = self.record.deadline if deadline is None else deadline
@@ -168,7 +180,7 @@ class Gateway:
         return seconds
 
     def _take_place(self, wait: float) -> None:
-        if self._places.acquire(blocking=wait > 0, timeout=wait if wait > 0 else None):
+        if self._board.places.take(wait):
             return
         raise WindowFull(
             f"all {self.table.window} places of the window are taken; nothing was sent",
@@ -195,8 +207,15 @@ def connect(
         DeployError: The allocation is not deployed.
         HostError: Devices that are needed are not ready.
     """
-    record = load_record(record_path(Path(allocation)))
-    return join(record, gateway_keys().secret, wait=wait, grace=grace, attempts=attempts)
+    path = record_path(Path(allocation))
+    return join(
+        load_record(path),
+        gateway_keys().secret,
+        wait=wait,
+        grace=grace,
+        attempts=attempts,
+        reload=lambda: _reread(path),
+    )
 
 
 def join(
@@ -206,13 +225,14 @@ def join(
     wait: float = WAIT,
     grace: float | None = None,
     attempts: int = ATTEMPTS,
+    reload: Reload | None = None,
 ) -> Gateway:
-    """Connect as `connect` does, from a record and a key at hand.
+    """Connect as `connect` does, from a record and a key at hand; `reload` is a `Gateway`'s.
 
     Raises:
         HostError: Devices that are needed are not ready.
     """
-    gateway = Gateway(record, secret, attempts=attempts)
+    gateway = Gateway(record, secret, attempts=attempts, reload=reload)
     try:
         _await_devices(gateway, wait, wait if grace is None else min(grace, wait))
     except BaseException:
@@ -237,3 +257,10 @@ def _await_devices(gateway: Gateway, wait: float, grace: float) -> None:
         where=", ".join(sorted(missing)),
         remedy="look at `edgesplit status`, then `edgesplit deploy` again or wait longer",
     )
+
+
+def _reread(path: Path) -> Record | None:
+    try:
+        return load_record(path)
+    except (DeployError, OSError):
+        return None

@@ -1,160 +1,145 @@
-"""From an allocation file to a running deployment, and back."""
+"""From an allocation file to a running deployment, to another one, and back."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgesplit.cost.pace import paces
-from edgesplit.cost.profiles import profile
-from edgesplit.dataflow.table import TaskTable
-from edgesplit.deploy import deployer
-from edgesplit.deploy.deployer import Change, Step
-from edgesplit.deploy.fleet import open_fleet
+from edgesplit.deploy import deployer, rollback
+from edgesplit.deploy.deployer import Wish
 from edgesplit.deploy.hosts import Ask
 from edgesplit.deploy.keys import gateway_keys
-from edgesplit.deploy.programs import Release
-from edgesplit.deploy.record import Record, load_record, record_path
-from edgesplit.errors import DeployError
-from edgesplit.graph.model import Graph
-from edgesplit.operate.gateway import Gateway
-from edgesplit.plan.allocation import Allocation
-from edgesplit.plan.file import load_allocation
-from edgesplit.plan.planner import Planned, lower_allocation
-from edgesplit.plan.predict import task_seconds
-from edgesplit.shards.builder import Built, build
-from edgesplit.shards.calibrate import measure, whole_model_cost
+from edgesplit.deploy.preview import Preview
+from edgesplit.deploy.preview import preview as preview_wish
+from edgesplit.deploy.record import Record, load_record, record_path, save_record
+from edgesplit.deploy.rollback import looking_back
+from edgesplit.deploy.rollout import Mode
+from edgesplit.deploy.steps import Step
+from edgesplit.deploy.witness import Conduct
+from edgesplit.files import replacing
+from edgesplit.operate.prepare import Prepared, Progress, Stage, prepare, store_folder
+from edgesplit.operate.witness import GatewayWitness
+from edgesplit.plan.overlap import excesses
+from edgesplit.shards.expected import Expected, remembered
 from edgesplit.shards.store import Store
-from edgesplit.shards.verify import Verification, verify
-from edgesplit.zoo.cache import cache_folder
-
-READY_WITHIN = 60.0
-"""Seconds that executors have to load their shards and to know each other."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Progress of a launch: what is being done, how far, and for which device where that tells."""
-
-    what: str
-    done: int = 0
-    total: int = 0
-    device: str = ""
-
-
-Progress = Callable[[Stage], None]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """An allocation whose shards are built and verified."""
-
-    allocation: Allocation
-    graph: Graph
-    built: Built
-    verification: Verification
-    release: Release
 
 
 @dataclass(frozen=True)
 class Launched:
-    """A deployment that answers; the executors of the `changed` devices were started for it."""
+    """A deployment that answers; the executors of the `changed` devices were started for it.
+
+    `mode` says how it took over from what ran before, `pushed` the bytes that moved. `warnings`
+    are for a person.
+    """
 
     record: Record
     prepared: Prepared
     changed: frozenset[str]
+    mode: Mode
+    pushed: int
+    warnings: tuple[str, ...] = ()
 
 
-def store_folder() -> Path:
-    """Return the folder of built shards."""
-    return cache_folder() / "shards"
+@dataclass(frozen=True)
+class RolledBack:
+    """A deployment that has gone back to the release before.
 
-
-def prepare(path: Path, progress: Progress) -> Prepared:
-    """Build and verify the shards of an allocation file; nothing leaves this machine.
-
-    Raises:
-        SpecErrors: The allocation file is wrong.
-        ShardError: The stitched shards differ from the whole model.
+    `kept` is where the allocation file of the release that was left lies now; None where the file
+    was the same.
     """
-    progress(Stage("plan"))
-    planned = lower_allocation(load_allocation(path), cache_folder())
-    return prepare_planned(planned, hashlib.sha256(path.read_bytes()).hexdigest(), progress)
+
+    record: Record
+    changed: frozenset[str]
+    mode: Mode
+    kept: Path | None
+    warnings: tuple[str, ...] = ()
 
 
-def prepare_planned(planned: Planned, digest: str, progress: Progress) -> Prepared:
-    """Build and verify the shards of a plan; `digest` identifies it in the record."""
-    graph, folder = planned.graph, store_folder()
-    built = build(graph, planned.lowered, folder, lambda n, of: progress(Stage("build", n, of)))
-    checked = verify(
-        graph, built.table, folder, progress=lambda n, of: progress(Stage("verify", n, of))
-    )
-    release = Release(
-        table=built.table,
-        files={
-            task: tuple(folder / name for name, _ in shard.files)
-            for task, shard in built.shards.items()
-        },
-        allocation=digest,
-        deadline=planned.allocation.model.deadline,
-        head=_head(built.table, folder),
-        pace=_paces(planned, built.table, progress),
-        predicted=task_seconds(planned.graph, planned.allocation, planned.lowered),
-    )
-    return Prepared(planned.allocation, graph, built, checked, release)
-
-
-def launch(path: Path, progress: Progress = lambda _: None, ask: Ask | None = None) -> Launched:
+def launch(
+    path: Path,
+    progress: Progress = lambda _: None,
+    ask: Ask | None = None,
+    *,
+    rotate_keys: bool = False,
+) -> Launched:
     """Bring an allocation file up on its devices; what ran before goes on if that fails.
 
     Raises:
         EdgesplitError: What is wrong with the file, the shards, a device or an executor.
     """
-    return launch_prepared(prepare(path, progress), record_path(path), progress, ask)
+    prepared = prepare(path, progress)
+    return launch_prepared(prepared, record_path(path), progress, ask, rotate_keys=rotate_keys)
 
 
 def launch_prepared(
-    prepared: Prepared, record: Path, progress: Progress = lambda _: None, ask: Ask | None = None
+    prepared: Prepared,
+    record: Path,
+    progress: Progress = lambda _: None,
+    ask: Ask | None = None,
+    *,
+    rotate_keys: bool = False,
 ) -> Launched:
     """Bring prepared shards up on their devices, and leave the record at this path."""
-    keys, cluster = gateway_keys(), prepared.allocation.cluster
-    changed: list[str] = []
-
-    def tell(step: Step) -> None:
-        if step.name == "staged":
-            changed.append(step.device)
-        progress(Stage(step.name, step.done, step.total, step.device))
-
-    def ready(new: Record) -> None:
-        with open_fleet(cluster, new, ask) as fleet, Gateway(new, keys.secret) as gateway:
-            _await(gateway, fleet.check)
-
-    new = deployer.deploy(
-        prepared.release,
-        cluster,
-        keys.public,
+    done = deployer.deploy(
+        _wish(prepared),
         record,
-        ready=ready,
-        progress=tell,
+        witness=GatewayWitness(gateway_keys().secret, prepared.expected),
+        progress=_told(progress),
         ask=ask,
+        rotate_keys=rotate_keys,
     )
-    return Launched(new, prepared, frozenset(changed))
+    return Launched(done.record, prepared, done.changed, done.mode, done.pushed, done.warnings)
 
 
 def preview(
-    path: Path, progress: Progress = lambda _: None, ask: Ask | None = None
-) -> tuple[Change, ...]:
+    path: Path,
+    progress: Progress = lambda _: None,
+    ask: Ask | None = None,
+    *,
+    rotate_keys: bool = False,
+) -> Preview:
     """Return what `launch` would do to each device."""
-    prepared = prepare(path, progress)
-    return deployer.preview(
-        prepared.release,
-        prepared.allocation.cluster,
-        gateway_keys().public,
-        record_path(path),
-        ask=ask,
+    wish = _wish(prepare(path, progress))
+    return preview_wish(
+        wish, record_path(path), progress=_told(progress), ask=ask, rotate_keys=rotate_keys
     )
+
+
+def roll_back(
+    path: Path,
+    progress: Progress = lambda _: None,
+    ask: Ask | None = None,
+    *,
+    dry_run: bool = False,
+) -> RolledBack:
+    """Bring back what ran before the deployment of an allocation file, and that file.
+
+    The present file is kept beside it, as `<stem>.replaced.yaml`.
+
+    Raises:
+        DeployError: Nothing is deployed, or nothing ran before, or it doesn't come up any more.
+    """
+    known, present = load_record(record_path(path)), path.read_bytes()
+    own = hashlib.sha256(present).hexdigest()
+    keys, tell = gateway_keys(), _told(progress)
+    with looking_back(known, own, tell, ask) as (crew, earlier):
+        kept = None if earlier.record.allocation == own else path.with_suffix(".replaced.yaml")
+        if dry_run:
+            return RolledBack(earlier.record, frozenset(), _mode(known, earlier.record), kept)
+
+        def keep(record: Record) -> None:
+            if kept is not None:
+                _write(kept, present)
+                _write(path, record.source.encode())
+            save_record(record, record_path(path))
+
+        witness = GatewayWitness(keys.secret, _expected(earlier.record))
+        conduct = Conduct(witness, tell, keep, ask)
+        done = rollback.roll_back(crew, earlier, known, keys.public, conduct)
+    return RolledBack(done.record, done.changed, done.mode, kept, done.warnings)
 
 
 def take_down(
@@ -168,59 +153,31 @@ def take_down(
     record = load_record(record_path(path))
     devices = tuple(record.programs)
     if not dry_run:
-        deployer.down(load_allocation(path).cluster, devices, purge=purge, ask=ask)
+        deployer.down(record.devices, devices, purge=purge, ask=ask)
         if purge:
             record_path(path).unlink(missing_ok=True)
     return devices
 
 
-def _await(gateway: Gateway, check: Callable[[], None]) -> None:
-    """Wait until all executors are ready, looking now and then whether one has ended."""
-    devices = frozenset(gateway.table.devices)
-    missing = devices
-    for _ in range(int(READY_WITHIN / 2)):
-        missing = gateway.wait_ready(devices, 2.0)
-        if not missing:
-            return
-        check()
-    states = gateway.states()
-    first = min(missing)
-    raise DeployError(
-        f"it is {states[first].value} after {READY_WITHIN:g} s",
-        where=first,
-        remedy="check that its port can be reached from here and from the other devices",
-    )
+def _wish(prepared: Prepared) -> Wish:
+    return Wish(prepared.release, prepared.allocation.cluster, gateway_keys().public)
 
 
-def _head(table: TaskTable, folder: Path) -> bytes | None:
-    digest = table.sink.shard
-    return Store(folder).path(digest, ".onnx").read_bytes() if digest else None
+def _told(progress: Progress) -> Callable[[Step], None]:
+    return lambda step: progress(Stage(step.name, step.done, step.total, step.device))
 
 
-def _paces(planned: Planned, table: TaskTable, progress: Progress) -> Mapping[int, float]:
-    """Return how long each task of a paced device must take, in seconds by task id."""
-    paced = [d for d in planned.allocation.cluster.devices if d.pace and d.name in table.devices]
-    if not paced:
-        return {}
-    progress(Stage("measure"))
-    store = Store(store_folder())
-    digests = [t.shard for d in paced for t in table.tasks_of(d.name) if t.shard]
-    costs = measure(digests, store)
-    found: dict[int, float] = {}
-    for device in paced:
-        factor = _factor(device.pace, planned.graph, store)
-        found |= paces(table, costs, device.name, factor)
-    return found
+def _mode(known: Record, earlier: Record) -> Mode:
+    crowded = excesses(known.memory, earlier.memory, earlier.devices)
+    return "drained" if crowded else "rolled"
 
 
-def _factor(pace: float | str | None, graph: Graph, store: Store) -> float:
-    """Return how many times slower than this machine a device is.
+def _expected(record: Record) -> Expected | None:
+    """Return what a record's model answers to the trial request, if this machine remembers it."""
+    digest = re.search(r"^graph: '?([0-9a-f]+)", record.source, re.MULTILINE)
+    return remembered(digest[1], record.table, Store(store_folder())) if digest else None
 
-    A board's factor is what its profile needs for the whole model over what this machine does:
-    the board's speed comes from published figures, the efficiency of shards from measurement.
-    """
-    if isinstance(pace, str):
-        board = profile(pace)
-        predicted = sum(board.compute(layer.macs, layer.weight_bytes) for layer in graph.layers)
-        return predicted / whole_model_cost(graph, store)
-    return pace or 1.0
+
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as partial:
+        partial.write_bytes(content)

@@ -1,172 +1,186 @@
-"""The link: the one thread of a gateway that owns its sockets and its open requests."""
+"""The link: all that a gateway has to do with one epoch. It belongs to the gateway's one thread."""
 
 from __future__ import annotations
 
-import socket
+import sys
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from contextlib import suppress
-from typing import TypeVar
+from dataclasses import dataclass, field
 
 import zmq
 
 from edgesplit.dataflow.table import GATEWAY
-from edgesplit.dataflow.wire import Drop, Header, Kind
+from edgesplit.dataflow.wire import NO_REQUEST, TAKEN, Drop, Header, Kind
 from edgesplit.deploy.record import Record
-from edgesplit.errors import UsageError
 from edgesplit.operate.beats import Beat, Roster, parse_beat
-from edgesplit.operate.exchange import Exchange, Submission, fail_closed
+from edgesplit.operate.exchange import Exchange, Submission
+from edgesplit.operate.head import Head
+from edgesplit.operate.inquiry import PATIENCE, Inquiry, successor
 from edgesplit.plan.coverage import survives
-from edgesplit.runtime.transport import Arrival, Event, Outgoing, Parted, Refused, Shaken
+from edgesplit.runtime.transport import Arrival, Event, Events, Outgoing, Parted, Refused, Shaken
 
-T = TypeVar("T")
-
-# The thread looks at what has expired at least this often, in seconds.
-_TICK = 0.25
 # Frames that a device may have under way to us: its answers for a window, and its beats.
 _RECEIVE = 64
 # Beats kept for whoever drains them; the oldest go first.
 _KEPT = 20_000
 
 
-class Link:
-    """Speaks with the devices of a deployment, in a thread of its own.
+@dataclass(frozen=True)
+class Station:
+    """What all links of a gateway share.
 
-    `submit`, `stop`, `look` and `wait` are for other threads. Answers and failures go into
-    futures from the I/O thread.
+    `poller` is that of the one thread that owns the sockets of `context`. `released` is called
+    before a future ends. `known` guards what other threads may look at: the rosters. `dropped`
+    counts frames by reason; `beats` are all since they were last drained.
     """
 
-    def __init__(
-        self,
-        record: Record,
-        secret: bytes,
-        *,
-        nonce: int,
-        attempts: int,
-        released: Callable[[], object],
-    ) -> None:
-        self._record = record
-        self._secret = secret
-        self._nonce = nonce
-        self._attempts = attempts
-        self._released = released
-        self._submitted: deque[Submission] = deque()
-        self._roster = Roster(record.table.devices, record.epoch)
-        self._known = threading.Condition()
-        self._stopped = False
-        self._mouth, self._ear = socket.socketpair()
-        for end in (self._mouth, self._ear):
-            end.settimeout(0)
-        self.dropped: Counter[str] = Counter()
-        """Frames dropped here, by reason."""
-        self.beats: deque[Beat] = deque(maxlen=_KEPT)
-        """All beats since they were last drained, traces included."""
-        self.thread = threading.Thread(target=self._run, name="edgesplit-gateway", daemon=True)
+    secret: bytes
+    nonce: int
+    attempts: int
+    released: Callable[[], object]
+    context: zmq.Context[zmq.Socket[bytes]] = field(default_factory=zmq.Context)
+    poller: zmq.Poller = field(default_factory=zmq.Poller)
+    known: threading.Condition = field(default_factory=threading.Condition)
+    dropped: Counter[str] = field(default_factory=Counter)
+    beats: deque[Beat] = field(default_factory=lambda: deque(maxlen=_KEPT))
 
-    def submit(self, submission: Submission) -> None:
-        """Hand a request to the I/O thread.
 
-        Raises:
-            UsageError: The gateway is closed.
-        """
-        with self._known:
-            if self._stopped:
-                raise UsageError("the gateway is closed", remedy="connect again")
-            self._submitted.append(submission)
-        self._wake()
+class Link:
+    """Speaks with the devices of one epoch.
 
-    def stop(self) -> None:
-        """Have the thread fail what is open and end."""
-        with self._known:
-            self._stopped = True
-            self._known.notify_all()
-        self._wake()
+    Args:
+        record: The deployment.
+        roster: What is known of its devices; changed under `station.known`.
+        station: What it shares with the gateway's other links.
+        first: The number of the first request.
+    """
 
-    def look(self, see: Callable[[Roster], T]) -> T:
-        """Return what `see` finds on the roster; it must not keep the roster."""
-        with self._known:
-            return see(self._roster)
-
-    def wait(self, enough: Callable[[Roster], bool], timeout: float) -> bool:
-        """Wait until the roster shows enough; tell whether it does."""
-        with self._known:
-            self._known.wait_for(lambda: self._stopped or enough(self._roster), timeout)
-            return enough(self._roster)
-
-    def _wake(self) -> None:
-        # A full pipe has already woken the thread; a closed one has no thread to wake.
-        with suppress(OSError):
-            self._mouth.send(b"\0")
-
-    def _run(self) -> None:
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        poller = zmq.Poller()
-        poller.register(self._ear, zmq.POLLIN)
-        outgoing = self._dial(context, poller)
-        exchange = Exchange(
-            self._record,
-            outgoing,
-            nonce=self._nonce,
-            attempts=self._attempts,
-            released=self._released,
+    def __init__(self, record: Record, roster: Roster, station: Station, first: int) -> None:
+        self.record = record
+        self.roster = roster
+        self.horizon = sys.maxsize
+        """The latest epoch that is known: only a later one is asked for."""
+        self.heir: Record | None = None
+        """The record of a later epoch, once a device has sent it."""
+        self.left = False
+        """Whether new requests go to another epoch."""
+        self._station = station
+        self._inquiry = Inquiry()
+        self._idle_since: float | None = None
+        self._covered: dict[frozenset[str], bool] = {}
+        head = Head.of(record)
+        self._outgoing = self._dial(first)
+        self._exchange = Exchange(
+            record,
+            head,
+            self._outgoing,
+            nonce=station.nonce,
+            attempts=station.attempts,
+            first=first,
+            released=station.released,
         )
-        try:
-            while not self._stopped:
-                self._turn(poller, outgoing, exchange)
-        finally:
-            self._end(exchange)
-            outgoing.close()
-            context.destroy(linger=0)
 
-    def _dial(self, context: zmq.Context[zmq.Socket[bytes]], poller: zmq.Poller) -> Outgoing:
-        table = self._record.table
+    @property
+    def epoch(self) -> int:
+        """The epoch that it serves."""
+        return self.record.epoch
+
+    @property
+    def open(self) -> int:
+        """Number of requests that are owed an answer."""
+        return self._exchange.open
+
+    @property
+    def room(self) -> bool:
+        """Whether devices would take the next request."""
+        return self._exchange.room
+
+    def able(self, now: float) -> bool:
+        """Tell whether the devices that are ready are enough for an answer."""
+        return self._survives(self.roster.unable(now))
+
+    def current(self, now: float) -> bool:
+        """Tell whether the devices where this epoch is current and ready are enough."""
+        return self._survives(self.roster.unable(now) | self.roster.superseded(now))
+
+    def lost(self, now: float) -> bool:
+        """Tell whether what is open can't be answered by the devices that are heard."""
+        return self.open > 0 and not self._survives(frozenset(self.roster.silent(now)))
+
+    def idle(self, now: float) -> float:
+        """Return the seconds for which nothing has been open, and nothing waited to be sent."""
+        if not self._exchange.idle:
+            self._idle_since = None
+            return 0.0
+        self._idle_since = now if self._idle_since is None else self._idle_since
+        return now - self._idle_since
+
+    def next_due(self) -> float | None:
+        """Return when `advance` has work next; None where nothing is open."""
+        return self._exchange.next_due()
+
+    def handle(self, events: Events) -> None:
+        """Take what the poller returned."""
+        for event in self._outgoing.handle(events):
+            drop = self._take(event)
+            if drop is not None:
+                self._station.dropped[drop] += 1
+
+    def advance(self, now: float) -> None:
+        """Retry, lose and close what is due."""
+        self._exchange.advance(now, lambda: self.roster.silent(now))
+        self._outgoing.greet(self._exchange.hello())
+        self._outgoing.expire(now)
+
+    def admit(self, submission: Submission) -> None:
+        """Open a request and send what it needs."""
+        self._exchange.admit(submission)
+
+    def withdraw(self) -> list[Submission]:
+        """Give up on all that is open, oldest first, so that it can be asked elsewhere."""
+        return self._exchange.withdraw()
+
+    def close(self) -> None:
+        """Fail what is open, tell the devices what is over, and close the sockets."""
+        self._exchange.end()
+        self._outgoing.close()
+
+    def _dial(self, first: int) -> Outgoing:
+        table, station = self.record.table, self._station
         answers = (flow.nbytes for flow in table.flows if GATEWAY in flow.receivers)
         return Outgoing(
-            context,
-            poller,
-            secret=self._secret,
-            peers={name: self._record.peers[name] for name in table.devices},
+            station.context,
+            station.poller,
+            secret=station.secret,
+            peers={name: self.record.peers[name] for name in table.devices},
             max_frame=max(answers, default=0),
-            greeting=Header(Kind.HELLO, self._record.epoch, self._nonce),
+            greeting=Header(Kind.HELLO, self.epoch, station.nonce, lowest=first),
             receive=_RECEIVE,
         )
 
-    def _turn(self, poller: zmq.Poller, outgoing: Outgoing, exchange: Exchange) -> None:
-        events = dict(poller.poll(self._patience(exchange)))
-        if self._ear.fileno() in events:
-            self._ear.recv(4096)
-        for event in outgoing.handle(events):
-            drop = self._take(event, exchange)
-            if drop is not None:
-                self.dropped[drop] += 1
-        now = time.monotonic()
-        while self._submitted and exchange.takes(self._submitted[0], now):
-            exchange.admit(self._submitted.popleft())
-        exchange.advance(now, lambda: self.look(lambda roster: roster.silent(now)))
-        outgoing.greet(exchange.hello())
-        outgoing.expire(now)
+    def _survives(self, gone: frozenset[str]) -> bool:
+        """Tell whether answers form without these devices; what was once worked out is kept."""
+        if gone not in self._covered:
+            self._covered[gone] = survives(self.record.table, gone)
+        return self._covered[gone]
 
-    def _patience(self, exchange: Exchange) -> int:
-        """Milliseconds until there is something to do without being told."""
-        due = exchange.next_due()
-        left = _TICK if due is None else min(_TICK, max(0.0, due - time.monotonic()))
-        return int(left * 1000) + 1
-
-    def _take(self, event: Event, exchange: Exchange) -> Drop | None:
+    def _take(self, event: Event) -> Drop | None:
         match event:
             case Arrival(header=Header(kind=Kind.DATA)):
-                return exchange.take(event)
+                return self._exchange.take(event)
             case Arrival(header=Header(kind=Kind.BEAT)):
                 return self._beat(event)
+            case Arrival(header=Header(kind=Kind.RECORD)):
+                return self._piece(event)
             case Arrival():
                 return Drop.KIND
             case _:
                 stuck = isinstance(event, Shaken) and self._waited_for(event.peer)
                 self._contact(event)
                 if stuck:
-                    exchange.renew()
+                    self._exchange.renew()
                 return None
 
     def _waited_for(self, peer: str) -> bool:
@@ -175,40 +189,54 @@ class Link:
         Its neighbours may find it before we do, and it takes nothing of requests that it has not
         heard of from us: what they send meanwhile is gone.
         """
-        now, table = time.monotonic(), self._record.table
-        gone = self.look(lambda roster: frozenset(roster.silent(now))) | {peer}
-        return not survives(table, gone) and survives(table, gone - {peer})
+        gone = frozenset(self.roster.silent(time.monotonic())) | {peer}
+        return not self._survives(gone) and self._survives(gone - {peer})
 
     def _contact(self, event: Shaken | Parted | Refused) -> None:
-        with self._known:
+        with self._station.known:
             match event:
                 case Shaken(peer):
-                    self._roster.shaken(peer)
+                    self.roster.shaken(peer)
                 case Parted(peer):
-                    self._roster.parted(peer)
+                    self.roster.parted(peer)
                 case Refused(peer):
-                    self._roster.refused(peer)
-            self._known.notify_all()
+                    self.roster.refused(peer)
+            self._station.known.notify_all()
 
     def _beat(self, arrival: Arrival) -> Drop | None:
-        body = bytes(arrival.body)
-        beat = parse_beat(arrival.sender, arrival.header.epoch, body, time.monotonic())
+        now = time.monotonic()
+        beat = parse_beat(arrival.sender, arrival.header.epoch, bytes(arrival.body), now)
         if beat is None:
             return Drop.LENGTH
-        self.beats.append(beat)
-        with self._known:
-            self._roster.heard(beat)
-            self._known.notify_all()
+        self._station.beats.append(beat)
+        with self._station.known:
+            self.roster.heard(beat)
+            self._station.known.notify_all()
+        if beat.successor is not None:
+            self._superseded(beat.device, beat.successor, now)
         return None
 
-    def _end(self, exchange: Exchange) -> None:
-        """No future hangs: neither of what is open nor of what was about to be."""
-        with self._known:
-            self._stopped = True
-            self._known.notify_all()
-        exchange.end()
-        for submission in self._submitted:
-            self._released()
-            fail_closed(submission.future)
-        self._mouth.close()
-        self._ear.close()
+    def _superseded(self, device: str, successor: int, now: float) -> None:
+        """Ask for a record that is news; have the device know, at each beat, that we have left."""
+        if successor > self.horizon:
+            if self._inquiry.begin(device, self.roster.superseded(now), now):
+                self._ask(device, 0, now)
+        elif self.left:
+            self._ask(device, TAKEN, now)
+
+    def _ask(self, device: str, piece: int, now: float) -> None:
+        nonce = self._station.nonce
+        header = Header(Kind.RECORD, self.epoch, nonce, request=NO_REQUEST, flow=piece)
+        self._outgoing.send(device, header, deadline=now + PATIENCE)
+
+    def _piece(self, arrival: Arrival) -> Drop | None:
+        now, body = time.monotonic(), bytes(arrival.body)
+        found = self._inquiry.take(arrival.sender, arrival.header, body, now)
+        if isinstance(found, int):
+            self._ask(arrival.sender, found, now)
+        elif isinstance(found, Drop):
+            return found
+        else:
+            self.heir = successor(found, self.record, self.horizon)
+            return None if self.heir else Drop.RECORD
+        return None

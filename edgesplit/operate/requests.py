@@ -29,7 +29,7 @@ class Passage:
     `attempt` is the one that was answered, from 0, `last_flow` the contribution that completed
     the answer. `recovered` counts the groups that were decoded on the longest way to it.
     `latency` is seconds from admission, `head` the seconds of it that the gateway's own shard
-    took.
+    took. `earlier` counts the attempts in an epoch that ended meanwhile.
     """
 
     request: int
@@ -38,6 +38,7 @@ class Passage:
     recovered: int
     latency: float
     head: float
+    earlier: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Answer:
     @property
     def attempts(self) -> int:
         """Tries that it took."""
-        return self.passage.attempt + 1
+        return self.passage.earlier + self.passage.attempt + 1
 
     @property
     def latency(self) -> float:
@@ -96,14 +97,15 @@ class Requests:
     Args:
         table: The dataflow; its sink is what an answer assembles.
         attempts: Tries before the deadline; each gets an equal share of the time.
+        first: The number of the first request.
     """
 
-    def __init__(self, table: TaskTable, attempts: int) -> None:
+    def __init__(self, table: TaskTable, attempts: int, first: int = 0) -> None:
         self._sink = table.sink
         self._flows = {flow.id: flow for flow in table.flows}
         self._attempts = attempts
         self._open: dict[int, OpenRequest] = {}
-        self._next = 0
+        self._next = first
         self._reach = REACH * table.window
 
     def __len__(self) -> int:

@@ -9,8 +9,8 @@ from edgesplit.deploy.record import Record, changed_since, load_record, record_p
 from edgesplit.errors import DeployError
 from edgesplit.graph.importer import import_model
 from edgesplit.graph.model import Graph
-from edgesplit.operate.launch import store_folder
 from edgesplit.operate.load import Workload, workload
+from edgesplit.operate.prepare import store_folder
 from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.file import load_allocation
 from edgesplit.shards.oracle import Oracle

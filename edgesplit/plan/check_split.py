@@ -73,8 +73,9 @@ def _check_spatial(graph: Graph, stage: Stage) -> None:
         raise _wrong(stage, f"its map has {len(shape)} axes, its tiles {ranks.pop()}")
     _check_carried(graph, stage)
     _check_tiles(stage, shape)
+    published = publications(graph, stage)
     for index, share in enumerate(stage.shares):
-        if all(made.boxes[index] is None for made in publications(graph, stage)):
+        if all(made.boxes[index] is None for made in published):
             raise _wrong(stage, f"the tile of {share.device} has nothing of any map")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from edgesplit.graph.importer import import_model
 from edgesplit.graph.model import Graph, Pixels
@@ -11,12 +12,16 @@ from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.check import check
 from edgesplit.plan.lower import Lowered, lower
 from edgesplit.plan.procedure1 import procedure1, single
+from edgesplit.plan.search import random_allocation, search
 from edgesplit.spec.cluster import Cluster
 from edgesplit.spec.cluster_file import load_cluster
 from edgesplit.spec.located import load_yaml
 from edgesplit.spec.model import ModelSpec
 from edgesplit.spec.model_file import check_pins, parse_model
 from edgesplit.zoo.model_file import preprocessing_of, resolve
+
+Strategy = Literal["procedure1", "search", "random", "single"]
+"""How to choose: the paper's heuristics, the search, and two baselines."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +33,33 @@ class Planned:
     lowered: Lowered
 
 
-def plan(cluster: Cluster, model: ModelSpec, cache: Path) -> Planned:
-    """Plan a model over a cluster by Procedure 1.
+def plan(
+    cluster: Cluster,
+    model: ModelSpec,
+    cache: Path,
+    *,
+    strategy: Strategy = "procedure1",
+    seed: int = 0,
+) -> Planned:
+    """Plan a model over a cluster by a strategy; `seed` is for the random one.
 
     Raises:
         ModelError: The model can't be imported.
         PlanError: No allocation satisfies the cluster, the model and the pins.
     """
     graph = _graph(model, cache)
-    allocation = procedure1(graph, cluster, model)
+    allocation = _allocation(graph, cluster, model, strategy, seed)
     return Planned(allocation, graph, lower(graph, allocation))
 
 
-def plan_files(cluster_file: Path, model_file: Path, cache: Path) -> Planned:
+def plan_files(
+    cluster_file: Path,
+    model_file: Path,
+    cache: Path,
+    *,
+    strategy: Strategy = "procedure1",
+    seed: int = 0,
+) -> Planned:
     """Plan from the user's files.
 
     Raises:
@@ -52,7 +71,7 @@ def plan_files(cluster_file: Path, model_file: Path, cache: Path) -> Planned:
     located = load_yaml(model_file)
     model = parse_model(located)
     check_pins(cluster, model, located)
-    return plan(cluster, model, cache)
+    return plan(cluster, model, cache, strategy=strategy, seed=seed)
 
 
 def plan_single(graph: Graph, allocation: Allocation) -> Planned:
@@ -75,6 +94,20 @@ def lower_allocation(allocation: Allocation, cache: Path) -> Planned:
     graph = _graph(allocation.model, cache)
     check(graph, allocation)
     return Planned(allocation, graph, lower(graph, allocation))
+
+
+def _allocation(
+    graph: Graph, cluster: Cluster, model: ModelSpec, strategy: Strategy, seed: int
+) -> Allocation:
+    match strategy:
+        case "procedure1":
+            return procedure1(graph, cluster, model)
+        case "search":
+            return search(graph, cluster, model)
+        case "random":
+            return random_allocation(graph, cluster, model, seed)
+        case "single":
+            return single(graph, cluster, model)
 
 
 def _graph(model: ModelSpec, cache: Path) -> Graph:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from edgesplit.operate.bench import Comparison, Run
@@ -41,6 +42,8 @@ def _run_result(run: Run) -> dict[str, Any]:
         "prediction": plain(run.prediction),
         "devices": plain(run.devices),
         "critical_path": plain(run.breakdown),
+        "slip": run.slip,
+        "slip_limit": run.slip_limit,
         "void": run.void,
         "note": run.note,
     }
@@ -69,12 +72,13 @@ def show_bench(comparison: Comparison) -> None:
         if run.note:
             console.print(f"note: {run.note}")
         if run.void:
-            console.print(f"[red]void[/]: {run.name}: {run.void}")
+            console.print(f"[red]void[/]: {run.name}: {escape(run.void)}")
     gain = _gain(comparison)
     if gain is not None:
+        doubt = " [red](void)[/]" if comparison.void else ""
         console.print(
             f"gain over {comparison.runs[1].name}: latency [bold]{gain.latency:.2f}x[/], "
-            f"throughput [bold]{gain.throughput:.2f}x[/]"
+            f"throughput [bold]{gain.throughput:.2f}x[/]{doubt}"
         )
 
 
@@ -122,6 +126,8 @@ def _show_path(run: Run) -> None:
         return
     parts = ("compute", "wire", "waiting", "overhead")
     told = ", ".join(f"{part} {format_seconds(getattr(path, part))}" for part in parts)
+    if any(device.paced for device in run.devices):
+        told += f"; of it slip of paced devices {format_seconds(run.slip)}"
     people().print(f"critical path of {run.name} (mean of {run.explained} requests): {told}")
 
 

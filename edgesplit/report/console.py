@@ -39,6 +39,12 @@ def write_json(result: object) -> None:
     sys.stdout.flush()
 
 
+def write_json_line(result: object) -> None:
+    """Write a result object to stdout as JSON on one line, one of several; errors as above."""
+    sys.stdout.write(json.dumps(plain(result), allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
 def plain(thing: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
     """Return dataclasses, paths and regions as what JSON knows; what is no number becomes null."""
     if is_dataclass(thing) and not isinstance(thing, type) and not isinstance(thing, Region):

@@ -24,7 +24,7 @@ On real boards: set `connection: ssh` and each device's `host` in cluster.yaml."
 def introduce(stand: Stand) -> None:
     """Say what is deployed and what will be done to it."""
     console = people()
-    show_plan(stand.planned, None, console)
+    show_plan(stand.planned, None)
     console.print(
         "LeNet-5 is so small that one device would be faster; the starter files pin the split of "
         "fc1, to show what happens when a device dies."

@@ -1,37 +1,51 @@
-"""How a deployment reads: what was done to each device, and how each is."""
+"""How a deployment reads: what was done to each device, and how it took over."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from shlex import quote
 
+from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from edgesplit.deploy.deployer import Change
-from edgesplit.operate.beats import State
+from edgesplit.deploy.record import Record
+from edgesplit.deploy.rollout import Mode
 from edgesplit.operate.launch import Launched
-from edgesplit.operate.status import ClusterStatus, DeviceStatus
 from edgesplit.report.console import people, say
 from edgesplit.spec.units import format_bytes
 
-_COLOURS = {State.READY: "green", State.STARTING: "yellow"}
+_MODES: dict[Mode, str] = {
+    "unchanged": "",
+    "first": "nothing ran before",
+    "rolled": "the old release answered until the new one did",
+    "drained": "the old release had to end before the new one began: requests waited",
+}
 
 
 def deployed_result(launched: Launched) -> dict[str, object]:
     """Return a launch as machines read it."""
-    record, checked = launched.record, launched.prepared.verification
-    return {
-        "cluster": record.cluster,
-        "epoch": record.epoch,
-        "devices": {name: peer.endpoint for name, peer in record.peers.items()},
+    checked = launched.prepared.verification
+    return record_result(launched.record) | {
+        "mode": launched.mode,
+        "pushed": launched.pushed,
         "new_shards": launched.prepared.built.new,
         "changed": sorted(launched.changed),
+        "warnings": list(launched.warnings),
         "verified": {
             "patterns": len(checked.patterns),
             "worst_error": checked.worst.error,
             "tolerance": checked.worst.tolerance,
         },
+    }
+
+
+def record_result(record: Record) -> dict[str, object]:
+    """Return what a record says of where its devices are, as machines read it."""
+    return {
+        "cluster": record.cluster,
+        "epoch": record.epoch,
+        "devices": {name: peer.endpoint for name, peer in record.peers.items()},
     }
 
 
@@ -43,7 +57,19 @@ def show_deployed(launched: Launched, path: Path) -> None:
         f"its shards equal the whole model under {len(checked.patterns)} patterns of loss: "
         f"worst error {checked.worst.error:.1e} of max|y|, {checked.worst.tolerance:.1e} tolerated"
     )
+    show_warnings(console, launched.warnings)
     say(console, f"next: edgesplit bench {escape(quote(str(path)))}")
+
+
+def show_warnings(console: Console, warnings: Iterable[str]) -> None:
+    """Print what went well but may not stay so."""
+    for warning in warnings:
+        say(console, f"[yellow]warning:[/] {escape(warning)}")
+
+
+def took_over(mode: Mode) -> str:
+    """Tell how a release took over from what ran before; empty where nothing changed."""
+    return _MODES[mode]
 
 
 def _deployed(launched: Launched) -> str:
@@ -52,58 +78,14 @@ def _deployed(launched: Launched) -> str:
     if not launched.changed:
         return f"[green]runs already[/] on {devices} (epoch {record.epoch}); nothing was changed"
     kept = [name for name in record.programs if name not in launched.changed]
-    told = f"epoch {record.epoch}; {built.new} of {len(built.shards)} shards were new"
-    note = f"; {', '.join(kept)} went on running" if kept else ""
-    return f"[green]deployed[/] to {devices} ({told}{note})"
-
-
-def show_changes(changes: tuple[Change, ...]) -> None:
-    """Print what a deployment would do to each device."""
-    table = Table(title="would change")
-    for heading in ("device", "push", "keep", "executor"):
-        table.add_column(heading)
-    for change in changes:
-        table.add_row(
-            change.device,
-            f"{len(change.push)} blobs, {format_bytes(sum(change.push.values()))}",
-            f"{len(change.keep)} blobs, {format_bytes(sum(change.keep.values()))}",
-            "keeps running" if change.unchanged else "(re)starts",
-        )
-    people().print(table)
-
-
-def show_status(status: ClusterStatus) -> None:
-    """Print the state of every device of a deployment."""
-    table = Table(title=f"cluster {status.cluster}, epoch {status.epoch}")
-    headings = ("device", "address", "state", "queue", "computed", "memory")
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in headings[:3] else "right")
-    table.columns[1].overflow = "fold"
-    for device in status.devices:
-        table.add_row(*_row(device))
-    console = people()
-    console.print(table)
-    if not status.whole:
-        console.print(
-            "[yellow]degraded[/]: requests are still answered"
-            if status.answers
-            else "[red]down[/]: no answer can be formed without the missing devices"
-        )
-
-
-def _row(device: DeviceStatus) -> tuple[str, ...]:
-    colour = _COLOURS.get(device.state, "red")
-    address = device.endpoint.removeprefix("tcp://")
-    identity = (device.device, address, f"[{colour}]{device.state.value}[/]")
-    beat = device.beat
-    if beat is None:
-        return (*identity, *("-",) * 3)
-    return (
-        *identity,
-        str(beat.queue),
-        str(beat.computed),
-        format_bytes(beat.rss),
+    told = (
+        f"epoch {record.epoch}",
+        f"{built.new} of {len(built.shards)} shards were new",
+        f"{format_bytes(launched.pushed)} pushed",
+        f"{', '.join(kept)} went on running" if kept else "",
+        took_over(launched.mode),
     )
+    return f"[green]deployed[/] to {devices} ({'; '.join(filter(None, told))})"
 
 
 def show_down(devices: tuple[str, ...], *, dry_run: bool) -> None:

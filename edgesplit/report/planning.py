@@ -6,10 +6,10 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from edgesplit.operate.succession import Succession
 from edgesplit.plan.allocation import Allocation, DevicePrediction, Prediction, Stage
 from edgesplit.plan.coverage import why_not
 from edgesplit.plan.planner import Planned
@@ -28,10 +28,13 @@ def show_starter(cluster: Path, model: Path) -> None:
     say(console, f"next: edgesplit plan {' '.join(words[:2])} -o {words[2]}")
 
 
-def plan_result(planned: Planned, path: Path | None) -> dict[str, Any]:
+def plan_result(
+    planned: Planned, path: Path | None, follows: Succession | None = None
+) -> dict[str, Any]:
     """Return a plan as machines read it: stages, predictions, and why a loss isn't survived."""
     allocation = planned.allocation
     return {
+        "follows": plain(follows) | {"mode": follows.mode} if follows else None,
         "file": plain(path),
         "stages": plain(allocation.stages),
         "prediction": plain(allocation.prediction),
@@ -39,9 +42,9 @@ def plan_result(planned: Planned, path: Path | None) -> dict[str, Any]:
     }
 
 
-def show_plan(planned: Planned, path: Path | None, console: Console | None = None) -> None:
-    """Print the allocation as a table, with its predictions."""
-    console = console or people()
+def show_plan(planned: Planned, path: Path | None, *, follows: Succession | None = None) -> None:
+    """Print the allocation as a table, with its predictions and how it follows what is deployed."""
+    console = people()
     allocation, prediction = planned.allocation, _prediction(planned.allocation)
     many = len(prediction.devices)
     table = Table(title=f"{planned.graph.name} over {many} device{'' if many == 1 else 's'}")
@@ -54,6 +57,8 @@ def show_plan(planned: Planned, path: Path | None, console: Console | None = Non
     console.print(table)
     for line in _summary(planned, prediction):
         console.print(line)
+    if follows is not None:
+        console.print(_succession(follows))
     if path is not None:
         say(console, f"wrote [bold]{escape(str(path))}[/]")
         say(console, f"next: edgesplit deploy {escape(quote(str(path)))}")
@@ -106,6 +111,19 @@ def _summary(planned: Planned, prediction: Prediction) -> list[str]:
     if idle:
         lines.append(f"idle, since using them would not help: {', '.join(idle)}")
     return lines
+
+
+def _succession(follows: Succession) -> str:
+    if not follows.excesses:
+        return f"can follow epoch {follows.epoch} while it goes on answering"
+    told = ", ".join(
+        f"{one.device} would need {format_bytes(one.old + one.new)} of {format_bytes(one.budget)}"
+        for one in follows.excesses
+    )
+    return (
+        f"[yellow]epoch {follows.epoch} must drain first[/], since both don't fit ({told}): "
+        "requests wait meanwhile"
+    )
 
 
 def _not_survived(planned: Planned) -> dict[str, str]:

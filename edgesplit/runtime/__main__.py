@@ -2,103 +2,90 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import os
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from edgesplit.errors import EdgesplitError, ExitCode
-from edgesplit.runtime import blobs, control, release
-from edgesplit.runtime.release import Root
-from edgesplit.runtime.supervisor import supervise
-
-Answer = Mapping[str, object]
-Verb = Callable[[Root, Sequence[str]], Answer]
+from edgesplit.runtime.program import SLOTS
+from edgesplit.runtime.root import Root
+from edgesplit.runtime.verbs import VERBS, Call, answer
 
 
-def _keygen(root: Root, _: Sequence[str]) -> Answer:
-    from edgesplit.runtime.keys import curve_public, curve_secret  # noqa: PLC0415 - imports zmq
+def _supervise(call: Call) -> int:
+    from edgesplit.runtime.roles import run_supervisor
 
-    return {"public": curve_public(curve_secret(root.secret))}
-
-
-def _stage(root: Root, _: Sequence[str]) -> Answer:
-    order = json.load(sys.stdin)
-    return {"release": release.stage(root, order["manifest"], order["program"])}
+    return run_supervisor(call.root, call.count, pipe=call.ready)
 
 
-def _verify(root: Root, _: Sequence[str]) -> Answer:
-    return {"bad": blobs.adopt(root.blobs, json.load(sys.stdin)["names"])}
+def _execute(call: Call) -> int:
+    from edgesplit.runtime.roles import run_executor
+
+    return run_executor(call.root, call.count)
 
 
-def _kill(root: Root, options: Sequence[str]) -> Answer:
-    if "held" in options:
-        control.hold(root)
-    return control.signal_executor(root, signal.SIGKILL)
+def _boot(call: Call) -> int:
+    from edgesplit.runtime.roles import boot
+
+    return boot(call.root, call.number)
 
 
-def _purge(root: Root, _: Sequence[str]) -> Answer:
-    control.stop(root)
-    release.purge(root)
-    return {}
+def _follow(call: Call) -> int:
+    from edgesplit.runtime.logs import follow
 
-
-_VERBS: Mapping[str, Verb] = {
-    "keygen": _keygen,
-    "verify": _verify,
-    "stage": _stage,
-    "activate": lambda root, options: {"before": release.activate(root, options[0])},
-    "start": lambda root, _: control.start(root, control.supervisor_command(root)),
-    "stop": lambda root, _: control.stop(root),
-    "state": lambda root, _: control.describe(root),
-    "hold": lambda root, _: control.hold(root),
-    "release": lambda root, _: control.let_go(root),
-    "kill": _kill,
-    "pause": lambda root, _: control.signal_executor(root, signal.SIGSTOP),
-    "resume": lambda root, _: control.signal_executor(root, signal.SIGCONT),
-    "log": lambda root, options: control.tail(root, int(options[0])),
-    "purge": _purge,
-}
-
-
-def _supervise(root: Root, ready: int) -> int:
-    def tell() -> None:
-        os.write(ready, b"\n")
-        os.close(ready)
-
-    os.chdir(root.folder)
-    supervise(root, control.executor_command(root), release.current(root), tell)
+    with suppress(BrokenPipeError, KeyboardInterrupt):  # Whoever listened has left.
+        follow(call.slot.log, call.count, sys.stdin.fileno(), sys.stdout.fileno())
     return ExitCode.OK
+
+
+def _dialogue(_: Call) -> int:
+    from edgesplit.runtime.dialogue import serve
+
+    with suppress(BrokenPipeError, KeyboardInterrupt):  # Whoever asked has left.
+        serve(_read, sys.stdin.buffer, sys.stdout.buffer)
+    return ExitCode.OK
+
+
+_PROCESSES: Mapping[str, Callable[[Call], int]] = {
+    "supervise": _supervise,
+    "execute": _execute,
+    "boot": _boot,
+    "follow": _follow,
+    "dialogue": _dialogue,
+}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one verb; errors are one line on standard error and an exit code."""
-    if len(arguments) < 2 or arguments[0] not in {*_VERBS, "supervise", "execute"}:
-        sys.stderr.write(f"usage: VERB ROOT [...]; verbs: {' '.join(_VERBS)}\n")
-        return ExitCode.USAGE
-    verb, folder, *options = arguments
-    root = Root(Path(folder))
+    verb, call = _read(arguments)
     try:
-        if verb == "execute":
-            return control.execute(root)
-        if verb == "supervise":
-            return _supervise(root, int(options[0]))
-        return _answer(_VERBS[verb], root, options)
+        if verb in _PROCESSES:
+            return _PROCESSES[verb](call)
+        sys.stdout.write(json.dumps(answer(verb, call)) + "\n")
     except EdgesplitError as error:
         sys.stderr.write(f"{error}\n")
         # An executor that can't start as configured must not be started again and again.
         return ExitCode.USAGE if verb == "execute" else error.exit_code
-
-
-def _answer(verb: Verb, root: Root, options: Sequence[str]) -> int:
-    try:
-        sys.stdout.write(json.dumps(verb(root, options)) + "\n")
     except OSError as error:
         sys.stderr.write(f"{error.strerror}: {error.filename}\n")
         return ExitCode.FAILURE
     return ExitCode.OK
+
+
+def _read(arguments: Sequence[str]) -> tuple[str, Call]:
+    parser = argparse.ArgumentParser(prog="python -m edgesplit.runtime", allow_abbrev=False)
+    parser.add_argument("verb", choices=[*VERBS, *_PROCESSES])
+    parser.add_argument("root", type=Path)
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--slot", type=int, choices=range(SLOTS))
+    parser.add_argument("--token")
+    parser.add_argument("--ready", type=int)
+    read = parser.parse_intermixed_args(arguments)
+    root = Root(read.root.absolute())
+    return read.verb, Call(root, tuple(read.words), read.slot, read.token, read.ready)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from edgesplit.runtime.attempt import Gateway
+from edgesplit.runtime.board import Reading
 from edgesplit.runtime.compute import Compute
 
 INTERVAL = 0.25
@@ -49,14 +50,19 @@ class Vitals:
     dropped: Mapping[str, int]
     expired: int
     waiting: int
+    gateways: int
+    successor: int | None
+    board: Reading
 
 
 def body(vitals: Vitals, compute: Compute, memory: Memory, gateway: Gateway, now: float) -> bytes:
     """Return the JSON body of a beat to this gateway, and take its traces out of their buffer.
 
     Seconds and bytes. `open` counts requests, `queue` work that waits, `waiting` frames that
-    can't leave yet, `busy` compute time with its pacing. A trace is [request, attempt, task,
-    last flow, formed, start, end, paced, sent] in seconds of the device's own clock.
+    can't leave yet, `busy` compute time with its pacing. `gateways` counts those that may still
+    need this epoch, `successor` is the epoch that is current instead of it. A trace is [request,
+    attempt, task, last flow, formed, start, end, paced, sent] in seconds of the device's own
+    clock.
     """
     tally, running = compute.tally, compute.running(now)
     traces = [gateway.traces.popleft() for _ in range(len(gateway.traces))]
@@ -71,6 +77,9 @@ def body(vitals: Vitals, compute: Compute, memory: Memory, gateway: Gateway, now
         "dropped": vitals.dropped,
         "expired": vitals.expired,
         "waiting": vitals.waiting,
+        "gateways": vitals.gateways,
+        "successor": vitals.successor,
+        "board": vitals.board,
         "queue": compute.queue,
         "queue_max": tally.queue_max,
         "running": {"task": running[0], "age": round(running[1], 6)} if running else None,

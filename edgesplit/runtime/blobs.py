@@ -55,6 +55,31 @@ def replace_synced(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     sync_folder(path.parent)
 
 
+def replace_link(link: Path, target: Path) -> None:
+    """Point a symbolic link, relative to its folder, at something else by one synced rename."""
+    partial = link.with_name(f".{link.name}{PARTIAL}")
+    partial.unlink(missing_ok=True)
+    partial.symlink_to(os.path.relpath(target, link.parent))
+    partial.replace(link)
+    sync_folder(link.parent)
+
+
+def replace_volatile(path: Path, text: str) -> None:
+    """Write a file that readers see wholly old or wholly new; a power cut may take it."""
+    partial = path.with_name(f".{path.name}{PARTIAL}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def make_folder(folder: Path, *, mode: int = 0o777) -> None:
+    """Make a folder, and those above it, that a power cut doesn't take back."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(mode=mode, exist_ok=True)
+    sync_folder(folder.parent)
+
+
 def _sound(folder: Path, name: str) -> bool:
     path, partial = folder / name, folder / f"{name}{PARTIAL}"
     source = partial if partial.is_file() else path

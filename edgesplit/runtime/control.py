@@ -1,101 +1,117 @@
-"""What a controller can ask of a device: start, stop, look, and the faults of a drill."""
+"""What runs on a device: starting it, stopping it, and the faults of a drill."""
 
 from __future__ import annotations
 
 import os
 import select
 import signal
-import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from edgesplit.errors import RuntimeFault
-from edgesplit.runtime.processes import Process
-from edgesplit.runtime.release import Root, current, load, load_program
-from edgesplit.runtime.supervisor import GRACE, read_state
+from edgesplit.runtime import service
+from edgesplit.runtime.blobs import make_folder, replace_link, replace_volatile
+from edgesplit.runtime.logs import tail
+from edgesplit.runtime.look import describe_slot, slot_for
+from edgesplit.runtime.notify import VARIABLES
+from edgesplit.runtime.release import check_whole, load
+from edgesplit.runtime.root import Root, Slot, boot_id
+from edgesplit.runtime.state import read_state
+from edgesplit.runtime.supervisor import GRACE
+from edgesplit.runtime.unit import fill_unit, unit_name, unit_title
 
 _START_SECONDS = 20.0
-_TAIL_BYTES = 1 << 16
+# One thread computes, and a Pi has no memory to spare for an arena of each other thread.
+_ENVIRONMENT = ("OPENBLAS_NUM_THREADS=1", "MALLOC_ARENA_MAX=2")
 
 
-def describe(root: Root) -> dict[str, object]:
-    """Return what runs here: releases, processes, restarts, and the last exit code."""
-    state = read_state(root)
-    supervised = state is not None and state.supervisor.alive
-    executor = state.executor if state else None
-    return {
-        "current": current(root),
-        "release": state.release if state else None,
-        "supervised": supervised,
-        "running": executor is not None and executor.alive,
-        "status": state.status if state and supervised else "stopped",
-        "held": root.hold.exists(),
-        "supervisor": asdict(state.supervisor) if state and supervised else None,
-        "executor": asdict(executor) if executor and executor.alive else None,
-        "restarts": state.restarts if state else 0,
-        "last_exit": state.last_exit if state else None,
-    }
+def start(root: Root, digest: str, unit: str | None = None) -> dict[str, object]:
+    """Run a release in its slot and return once it is supervised.
 
+    A release that is supervised already stays as it is, but is let go where it is held; another
+    one in its slot is stopped first.
 
-def start(root: Root, command: Sequence[str]) -> dict[str, object]:
-    """Start the supervisor's command detached and return once it supervises.
-
-    A held device is let go; a supervisor that already runs stays as it is.
+    Args:
+        root: The device's folder.
+        digest: The release.
+        unit: Text of a systemd unit to run it under, where a lasting user manager answers.
 
     Raises:
-        RuntimeFault: The supervisor ended, or said nothing for 20 s.
+        RuntimeFault: The release is not whole, or its supervisor ended or said nothing for 20 s.
     """
-    let_go(root)
-    state = read_state(root)
-    if state is None or not state.supervisor.alive:
-        _spawn(root, command)
-    return describe(root)
+    check_whole(root, digest)
+    slot = slot_for(root, digest)
+    let_go(slot)
+    if not _supervises(slot, digest):
+        text = _unit(root, slot, digest, unit)
+        stop_slot(slot)
+        place(root, slot, digest)
+        _launch(root, slot, digest, text)
+    service.prefer_current(root)
+    return describe_slot(root, slot)
 
 
-def supervisor_command(root: Root) -> list[str]:
-    """Return the command that supervises the current release, with that release's own code.
+def place(root: Root, slot: Slot, digest: str) -> None:
+    """Make a slot the place of a release, asked for in this boot."""
+    make_folder(slot.folder)
+    replace_link(slot.link, root.release(digest))
+    replace_volatile(slot.boot, boot_id())
+
+
+def release_command(root: Root, digest: str, *words: str) -> list[str]:
+    """Return the command that runs a verb with a release's own code and Python.
 
     Raises:
-        RuntimeFault: There is no current release, or it is damaged.
+        RuntimeFault: There is no such release, or it is damaged.
     """
-    return [*_release_command(root), "supervise", str(root.folder)]
+    manifest = load(root, digest)
+    code = root.blobs / f"{manifest.code}.zip"
+    return ["env", f"PYTHONPATH={code}", manifest.python, "-P", "-m", "edgesplit.runtime", *words]
 
 
-def executor_command(root: Root) -> list[str]:
-    """Return the command that runs the current release's program; raises as above."""
-    return [*_release_command(root), "execute", str(root.folder)]
+def executor_command(root: Root, slot: Slot) -> list[str]:
+    """Return the command that runs a slot's program; raises RuntimeFault as above."""
+    command = release_command(
+        root, slot_release(slot), "execute", str(root.folder), str(slot.number)
+    )
+    hidden = [f"--unset={name}" for name in VARIABLES]
+    return [command[0], *hidden, *_ENVIRONMENT, *command[1:]]
 
 
-def execute(root: Root) -> int:
-    """Run the current release's program in this process; return its exit code."""
-    from edgesplit.runtime.executor import run  # noqa: PLC0415 - numpy, onnxruntime and zmq
-    from edgesplit.runtime.keys import curve_secret  # noqa: PLC0415 - only executors need the key
+def slot_release(slot: Slot) -> str:
+    """Return the digest of a slot's release.
 
-    return run(load_program(root, _current(root)), curve_secret(root.secret), root.blobs)
-
-
-def stop(root: Root) -> dict[str, object]:
-    """End the supervisor and its executor, gently and then by force, and nothing else."""
-    state = read_state(root)
-    if state is not None:
-        state.supervisor.send(signal.SIGTERM)
-        if not state.supervisor.wait(GRACE + 2):
-            state.supervisor.send(signal.SIGKILL)
-            state.supervisor.wait(GRACE)
-        if (latest := read_state(root)) and latest.executor:
-            latest.executor.send(signal.SIGKILL)
-            latest.executor.wait(GRACE)
-    return describe(root)
+    Raises:
+        RuntimeFault: It has none.
+    """
+    if slot.release is None:
+        raise RuntimeFault(f"slot {slot.number} has no release", remedy="deploy first")
+    return slot.release
 
 
-def signal_executor(root: Root, number: signal.Signals) -> dict[str, object]:
+def stop_slot(slot: Slot) -> None:
+    """End a slot's supervisor and executor, gently and then by force, and nothing else."""
+    service.remove_unit(slot)
+    slot.boot.unlink(missing_ok=True)
+    state = read_state(slot)
+    if state is None:
+        return
+    state.supervisor.send(signal.SIGTERM)
+    if not state.supervisor.wait(GRACE + 2):
+        state.supervisor.send(signal.SIGKILL)
+        state.supervisor.wait(GRACE)
+    if (latest := read_state(slot)) and latest.executor:
+        latest.executor.send(signal.SIGKILL)
+        latest.executor.wait(GRACE)
+
+
+def signal_executor(slot: Slot, number: signal.Signals) -> dict[str, object]:
     """Send a signal to the executor and return which process took it.
 
     Raises:
         RuntimeFault: No executor runs here.
     """
-    state = read_state(root)
-    process: Process | None = state.executor if state else None
+    state = read_state(slot)
+    process = state.executor if state else None
     if process is None or not process.send(number):
         raise RuntimeFault("no executor runs here", remedy="deploy, or restore the device")
     if number == signal.SIGKILL:
@@ -103,55 +119,39 @@ def signal_executor(root: Root, number: signal.Signals) -> dict[str, object]:
     return {"pid": process.pid, "signal": number.name}
 
 
-def hold(root: Root) -> dict[str, object]:
+def hold(slot: Slot) -> dict[str, object]:
     """Keep a dead executor dead until `let_go`."""
-    root.run.mkdir(parents=True, exist_ok=True)
-    root.hold.touch()
+    make_folder(slot.folder)
+    slot.hold.touch()
     return {"held": True}
 
 
-def let_go(root: Root) -> dict[str, object]:
+def let_go(slot: Slot) -> dict[str, object]:
     """End a hold; the supervisor starts the executor at once."""
-    root.hold.unlink(missing_ok=True)
-    state = read_state(root)
+    slot.hold.unlink(missing_ok=True)
+    state = read_state(slot)
     if state is not None:
         state.supervisor.send(signal.SIGHUP)
     return {"held": False}
 
 
-def tail(root: Root, lines: int) -> dict[str, object]:
-    """Return the last lines of the log, at most 64 KiB of them."""
-    if not root.log.exists():
-        return {"lines": []}
-    with root.log.open("rb") as file:
-        file.seek(-min(_TAIL_BYTES, root.log.stat().st_size), os.SEEK_END)
-        text = file.read().decode(errors="replace")
-    return {"lines": text.splitlines()[-lines:]}
+def spawn(slot: Slot, command: Sequence[str]) -> None:
+    """Start a supervisor in a session of its own and wait until a byte on a pipe says it is up.
 
+    Args:
+        slot: Where it works.
+        command: What to run; the pipe's descriptor is added as the option `--ready`.
 
-def _release_command(root: Root) -> list[str]:
-    manifest = load(root, _current(root))
-    code = root.blobs / f"{manifest.code}.zip"
-    return ["env", f"PYTHONPATH={code}", sys.executable, "-P", "-m", "edgesplit.runtime"]
-
-
-def _current(root: Root) -> str:
-    digest = current(root)
-    if digest is None:
-        raise RuntimeFault("no release is active here", remedy="deploy first")
-    return digest
-
-
-def _spawn(root: Root, command: Sequence[str]) -> None:
-    """Start a session of its own and wait until a byte on an inherited pipe says it is up."""
-    root.run.mkdir(parents=True, exist_ok=True)
+    Raises:
+        RuntimeFault: The supervisor ended, or said nothing for 20 s.
+    """
     reader, writer = os.pipe()
     os.set_inheritable(writer, True)  # noqa: FBT003 - the only way to say it
     with os.fdopen(reader, "rb", buffering=0) as ready:
-        with os.fdopen(writer, "wb"), root.log.open("ab") as log:
+        with os.fdopen(writer, "wb"), slot.log.open("ab") as log:
             os.posix_spawnp(
                 command[0],
-                [*command, str(writer)],
+                [*command, "--ready", str(writer)],
                 os.environ,
                 file_actions=(
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -160,15 +160,39 @@ def _spawn(root: Root, command: Sequence[str]) -> None:
                 ),
                 setsid=True,
             )
-        _await_ready(root, ready.fileno())
+        _await_ready(slot, ready.fileno())
 
 
-def _await_ready(root: Root, reader: int) -> None:
+def _supervises(slot: Slot, digest: str) -> bool:
+    state = read_state(slot)
+    return state is not None and state.supervisor.alive and state.release == digest
+
+
+def _unit(root: Root, slot: Slot, digest: str, template: str | None) -> str | None:
+    """Return the text of the unit to run: the one given, or the one that ran this release last."""
+    if template is not None:
+        return fill_unit(template, root, slot, load(root, digest), unit_title(root, digest))
+    return service.installed_text(slot) if slot.release == digest else None
+
+
+def _launch(root: Root, slot: Slot, digest: str, text: str | None) -> None:
+    """Start a slot's supervisor as a unit where one is wanted and possible, else on its own."""
+    if text is not None:
+        reason = service.run_as_unit(slot, unit_name(root, slot, digest), text)
+        if not reason:
+            return
+        with slot.log.open("a", encoding="utf-8") as log:
+            log.write(f"supervised without systemd: {reason}\n")
+    words = ("supervise", str(root.folder), str(slot.number))
+    spawn(slot, release_command(root, digest, *words))
+
+
+def _await_ready(slot: Slot, reader: int) -> None:
     ready = select.select([reader], [], [], _START_SECONDS)[0]
     if ready and os.read(reader, 1):
         return
-    state = read_state(root)
+    state = read_state(slot)
     if ready and state is not None and state.supervisor.alive:
-        return  # Another start was faster: its supervisor owns the root, ours has left.
-    said = tail(root, 5)["lines"]
+        return  # Another start was faster: its supervisor owns the slot, ours has left.
+    said = tail(slot.log, 5)["lines"]
     raise RuntimeFault(f"the supervisor did not start; its log ends with {said}")

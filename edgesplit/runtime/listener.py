@@ -102,6 +102,10 @@ class Listener:
         """Tell whether the gateway's connection still stood when it was last sent to."""
         return nonce in self._routes
 
+    def pending(self, nonce: int) -> int:
+        """Return how many answers wait for this gateway to take them."""
+        return len(self._outboxes.get(nonce, ()))
+
     def forget(self, nonce: int, request: int) -> None:
         """Drop the answers that still wait for one request."""
         if nonce in self._outboxes:

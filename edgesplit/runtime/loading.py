@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import onnxruntime as ort
 
 from edgesplit.dataflow.table import GATEWAY, Flow, Task, TaskTable
 from edgesplit.errors import RuntimeFault
+from edgesplit.runtime.blobs import file_digest
 from edgesplit.runtime.program import Program
 from edgesplit.runtime.session import open_session, return_freed_memory, share_allocator, warm
 
@@ -40,17 +42,36 @@ class Loaded:
         return max(sizes, default=0)
 
 
-def load(program: Program, blobs: Path) -> Loaded:
+def load(program: Program, blobs: Path, names: Iterable[str] = ()) -> Loaded:
     """Load the task table and open a warmed session for each task of this device.
 
+    Args:
+        program: What is to run.
+        blobs: The folder of blobs.
+        names: Blobs to hash again first: all that the release's manifest lists.
+
     Raises:
-        RuntimeFault: A blob is missing or damaged, or doesn't fit the program.
+        RuntimeFault: A blob is missing or damaged, or doesn't fit the program, or a task doesn't
+            reproduce its known answer.
     """
+    for name in names:
+        _check(blobs / name)
     table = _table(blobs / f"{program.table}.json", program.table)
     flows = {flow.id: flow for flow in table.flows}
     tasks = table.tasks_of(program.device)
     sends = _sends(program, tasks, flows)
     return Loaded(program, table, flows, _sessions(program, tasks, flows, blobs), sends)
+
+
+def _check(path: Path) -> None:
+    try:
+        digest = file_digest(path)
+    except OSError as error:
+        raise RuntimeFault(
+            f"blob {path.name} can't be read ({error.strerror})", where=str(path), remedy=_REMEDY
+        ) from error
+    if digest != path.name.partition(".")[0]:
+        raise RuntimeFault(f"blob {path.name} is damaged", where=str(path), remedy=_REMEDY)
 
 
 def _table(path: Path, digest: str) -> TaskTable:
@@ -96,6 +117,6 @@ def _sessions(
     for task in tasks:
         if task.id in paths:
             sessions[task.id] = open_session(paths[task.id], program.threads)
-            warm(sessions[task.id], task, flows)
+            warm(sessions[task.id], task, flows, program.answers.get(task.id))
             _log.info("task %s is loaded and warm", task.name)
     return sessions

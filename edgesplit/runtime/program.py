@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgesplit.runtime.known import Known  # Needs numpy, which most verbs do without.
+
+SLOTS = 2
+"""Places for a running release on a device: a change runs the next epoch beside this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +30,8 @@ class Program:
     `<digest>.onnx`. `bind` is the endpoint to listen on, `peers` all other devices, `gateways`
     the public keys that may open requests. `pace` holds the seconds that each paced task must
     take with the ends of its messages, by task id; empty at full speed. `predicted` is the
-    compute time of each task in seconds.
+    compute time of each task in seconds. `key` is the device's own public key in Z85, whose private
+    half it reads from its folder. `answers` are the known answers of each task, output by output.
     """
 
     cluster: str
@@ -36,6 +44,13 @@ class Program:
     threads: int = 1
     pace: Mapping[int, float] = field(default_factory=dict)
     predicted: Mapping[int, float] = field(default_factory=dict)
+    key: str = ""
+    answers: Mapping[int, Sequence[Known]] = field(default_factory=dict)
+
+    @property
+    def slot(self) -> int:
+        """The place on the device that this epoch runs in; its neighbours take the other one."""
+        return self.epoch % SLOTS
 
     def to_json(self) -> str:
         """Return canonical JSON text."""
@@ -52,8 +67,9 @@ class Program:
             data = json.loads(text)
             data["peers"] = {name: Peer(**peer) for name, peer in data["peers"].items()}
             data["gateways"] = tuple(data["gateways"])
-            for times in ("pace", "predicted"):
-                data[times] = {int(task): seconds for task, seconds in data[times].items()}
+            for by_task in ("pace", "predicted", "answers"):
+                data[by_task] = {int(task): value for task, value in data[by_task].items()}
+            data["answers"] = {task: tuple(known) for task, known in data["answers"].items()}
             return cls(**data)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a program: {error!r}") from error

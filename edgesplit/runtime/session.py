@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import onnxruntime as ort
 
+from edgesplit.dataflow.assembly import Array
 from edgesplit.dataflow.table import Flow, Task
 from edgesplit.errors import RuntimeFault
 from edgesplit.runtime.failures import ORT_FAILURES
+from edgesplit.runtime.known import Known, agrees, known_feeds
 
 _ERROR = 3
 _SAME_AS_REQUESTED = 1
@@ -68,16 +69,27 @@ def open_session(path: Path, threads: int, *, shared: bool = True) -> ort.Infere
         ) from error
 
 
-def warm(session: ort.InferenceSession, task: Task, flows: Mapping[int, Flow]) -> None:
-    """Run a task once on zeros and compare what comes out with what its flows promise.
+def warm(
+    session: ort.InferenceSession,
+    task: Task,
+    flows: Mapping[int, Flow],
+    answers: Sequence[Known] | None = None,
+) -> None:
+    """Run a task once on its known inputs and compare what comes out with what is promised.
+
+    Args:
+        session: The task's shard.
+        task: What is run.
+        flows: The flows of the task table by id: shape and dtype of what the task makes.
+        answers: What is known of each array in `output_names`; None where nothing is.
 
     Raises:
-        RuntimeFault: The shard doesn't run, or is not the one that the task table means.
+        RuntimeFault: The shard doesn't run, is not the one that the task table means, or computes
+            something else here than where it was built.
     """
-    feeds = {need.name: np.zeros(need.region.shape, need.dtype) for need in task.inputs}
     names = output_names(task)
     try:
-        arrays = dict(zip(names, session.run(names, feeds), strict=True))
+        arrays = dict(zip(names, session.run(names, known_feeds(task)), strict=True))
     except ORT_FAILURES as error:
         raise _mismatch(task, _first_line(error)) from error
     for output in task.outputs:
@@ -85,6 +97,20 @@ def warm(session: ort.InferenceSession, task: Task, flows: Mapping[int, Flow]) -
         made = (array[output.source.slices].shape, str(array.dtype))
         if made != (flow.region.shape, flow.dtype):
             raise _mismatch(task, f"{output.name} is {made}, not {flow.region.shape, flow.dtype}")
+    if answers is not None:
+        _compare(task, arrays, answers)
+
+
+def _compare(task: Task, arrays: Mapping[str, Array], answers: Sequence[Known]) -> None:
+    if len(answers) != len(arrays):
+        raise _mismatch(task, f"{len(answers)} answers are known of {len(arrays)} outputs")
+    for (name, array), known in zip(arrays.items(), answers, strict=True):
+        if not agrees(array, known):
+            raise RuntimeFault(
+                f"{name} differs from its known answer: this device computes something else",
+                where=task.name,
+                remedy="install the same onnxruntime as on the controller, or deploy again",
+            )
 
 
 def output_names(task: Task) -> list[str]:

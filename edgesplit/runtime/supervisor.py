@@ -1,8 +1,8 @@
 """The executor's parent: starts it again when it crashes, and ends when it should not.
 
-Limits, next to a service manager: nobody restarts the supervisor itself, and a reboot starts
-nothing. The kernel kills the executor when the supervisor dies (PR_SET_PDEATHSIG), so that a port
-is never held by an executor that nobody watches.
+It is the same with and without a service manager. Limits without one: nobody restarts the
+supervisor itself, and a reboot starts nothing. The kernel kills the executor when the supervisor
+dies (PR_SET_PDEATHSIG), so that a port is never held by an executor that nobody watches.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
-from edgesplit.runtime.blobs import PARTIAL
+from edgesplit.errors import ExitCode
+from edgesplit.runtime.blobs import make_folder, replace_volatile
+from edgesplit.runtime.notify import Notifier
 from edgesplit.runtime.processes import Process
-from edgesplit.runtime.release import Root
+from edgesplit.runtime.root import Slot, boot_id
+from edgesplit.runtime.state import State
 
 FINAL_EXITS = frozenset({0, 2})
 """Exit codes that no restart mends: a wish, and a configuration error."""
@@ -38,86 +41,66 @@ _PR_SET_PDEATHSIG = 1
 _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """What a supervisor last wrote about itself.
-
-    `status` says what it does with the executor; `last_exit` is the executor's last exit code,
-    negative for a signal; `boot` is the boot that the processes belong to.
-    """
-
-    supervisor: Process
-    release: str | None
-    boot: str
-    status: Literal["starting", "running", "waiting", "held", "stopped"] = "starting"
-    executor: Process | None = None
-    restarts: int = 0
-    last_exit: int | None = None
-
-
-def read_state(root: Root) -> State | None:
-    """Return what the supervisor last wrote in this boot, None where there is nothing."""
-    try:
-        data = json.loads((root.run / "state.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    data["supervisor"] = Process(**data["supervisor"])
-    data["executor"] = Process(**data["executor"]) if data["executor"] else None
-    state = State(**data)
-    return state if state.boot == _boot() else None
-
-
-def supervise(
-    root: Root, command: Sequence[str], release: str | None, ready: Callable[[], None]
-) -> bool:
-    """Run a command until it ends for good or SIGTERM comes; call `ready` once it was started.
+def supervise(slot: Slot, command: Sequence[str], notifier: Notifier) -> int:
+    """Run a command until it ends for good or SIGTERM comes.
 
     Signals are taken one by one from a queue (they stay blocked), so there is one thread and no
-    handler. Returns False, and has done nothing, where another supervisor owns this root.
+    handler. Where another supervisor owns this slot, nothing is done.
+
+    Args:
+        slot: Where state, log and hold mark are.
+        command: The executor's.
+        notifier: Told once the command was started, then that we live, and when we stop.
+
+    Returns:
+        The exit code: 2 where the command ended with it, else 0.
     """
-    root.run.mkdir(parents=True, exist_ok=True)
-    with (root.run / "lock").open("a") as lock:
+    make_folder(slot.folder)
+    with slot.lock.open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return False
+            return ExitCode.OK
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        state = State(Process.of(os.getpid()), release, _boot())
-        _Supervisor(root, command, state).run(ready)
-        return True
+        state = State(Process.of(os.getpid()), slot.release, boot_id())
+        return _Supervisor(slot, command, state).run(notifier)
 
 
 class _Supervisor:
-    def __init__(self, root: Root, command: Sequence[str], state: State) -> None:
-        self._root, self._command, self._state = root, command, state
+    def __init__(self, slot: Slot, command: Sequence[str], state: State) -> None:
+        self._slot, self._command, self._state = slot, command, state
         self._child: subprocess.Popen[bytes] | None = None
         self._backoff = _BACKOFF
         self._launched = 0.0
         self._due = 0.0
 
-    def run(self, ready: Callable[[], None]) -> None:
-        """Launch and watch until the end."""
+    def run(self, notifier: Notifier) -> int:
+        """Launch and watch until the end; return our exit code."""
         self._turn()
-        ready()
+        notifier.ready()
         while self._state.status != "stopped":
-            taken = signal.sigtimedwait(_SIGNALS, self._patience())
+            patience = min(self._patience(), notifier.interval)
+            taken = signal.sigtimedwait(_SIGNALS, patience)
+            notifier.alive()
             if taken is not None and taken.si_signo in {signal.SIGTERM, signal.SIGINT}:
+                notifier.stopping()
                 self._stop()
-                continue
+                return ExitCode.OK
             if taken is not None and taken.si_signo == signal.SIGHUP:
                 self._due = 0.0  # A person asks: no reason to wait any longer.
             self._turn()
+        return self._state.last_exit or ExitCode.OK
 
     def _turn(self) -> None:
         """Take note of an exit, then start what is due."""
-        _rotate(self._root.log)
+        _rotate(self._slot.log)
         if self._child is not None and self._child.poll() is not None:
             self._note_exit(self._child.returncode)
         if self._child is None and self._state.status != "stopped":
             self._launch_if_due()
 
     def _launch_if_due(self) -> None:
-        if self._root.hold.exists():
+        if self._slot.hold.exists():
             if self._state.status != "held":
                 self._write(replace(self._state, status="held"))
         elif time.monotonic() >= self._due:
@@ -125,7 +108,7 @@ class _Supervisor:
 
     def _launch(self) -> None:
         parent = os.getpid()
-        with self._root.log.open("ab") as log:
+        with self._slot.log.open("ab") as log:
             self._child = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -162,16 +145,13 @@ class _Supervisor:
 
     def _patience(self) -> float:
         """Return the seconds until something may be due."""
-        if self._child is not None or self._root.hold.exists():
+        if self._child is not None or self._slot.hold.exists():
             return _TICK
         return max(0.0, min(self._due - time.monotonic(), _TICK))
 
     def _write(self, state: State) -> None:
         self._state = state
-        path = self._root.run / "state.json"
-        partial = path.with_suffix(PARTIAL)
-        partial.write_text(json.dumps(asdict(state)), encoding="utf-8")
-        partial.replace(path)
+        replace_volatile(self._slot.state, json.dumps(asdict(state)))
 
 
 def _end(child: subprocess.Popen[bytes]) -> int:
@@ -201,7 +181,3 @@ def _rotate(log: Path) -> None:
     if log.exists() and log.stat().st_size > LOG_BYTES:
         shutil.copyfile(log, log.with_suffix(".log.1"))
         os.truncate(log, 0)
-
-
-def _boot() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import onnx_ir as ir
 
 from edgesplit.graph.model import Graph
 from edgesplit.plan.shard import ShardSpec
+from edgesplit.shards.shard import Shard
 from edgesplit.shards.store import Store
 from edgesplit.shards.submodel import submodel
 from edgesplit.shards.weights import SUFFIX, externalise
 
 MODEL_SUFFIX = ".onnx"
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A built shard: its digest, its files as (name, bytes), and the bytes of mapped weights.
-
-    The digest is the SHA-256 of the ONNX file; that file names its weights by their digest, so
-    it covers them too.
-    """
-
-    digest: str
-    files: tuple[tuple[str, int], ...]
-    weight_bytes: int
 
 
 def build_shard(graph: Graph, spec: ShardSpec, store: Store) -> Shard:

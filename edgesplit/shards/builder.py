@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
-
-import onnx_ir as ir
 
 from edgesplit.dataflow.table import TaskTable
 from edgesplit.graph.model import Graph
 from edgesplit.plan.lower import Lowered
 from edgesplit.plan.shard import ShardSpec
-from edgesplit.shards.build import Shard, build_shard
+from edgesplit.shards.shard import Shard
 from edgesplit.shards.store import Store
 
 VERSION = 2
@@ -74,6 +73,8 @@ def _build_all(
 
 
 def _build(graph: Graph, spec: ShardSpec, store: Store) -> Shard:
+    from edgesplit.shards.build import build_shard  # noqa: PLC0415 - onnx_ir takes half a second
+
     shard = build_shard(graph, spec, store)
     value = {"digest": shard.digest, "files": shard.files, "weight_bytes": shard.weight_bytes}
     store.remember("shard", *_key(graph, spec), value=value)
@@ -91,4 +92,4 @@ def _recall(graph: Graph, spec: ShardSpec, store: Store) -> Shard | None:
 
 def _key(graph: Graph, spec: ShardSpec) -> tuple[object, ...]:
     """What a shard depends on: the task's number is not part of it, so tasks may share a shard."""
-    return (graph.digest, replace(spec, task=0), VERSION, ir.__version__)
+    return (graph.digest, replace(spec, task=0), VERSION, version("onnx-ir"))

@@ -13,7 +13,6 @@ import onnxruntime as ort
 from edgesplit.dataflow.table import GATEWAY, Task, TaskTable
 from edgesplit.errors import ShardError
 from edgesplit.graph.model import Graph
-from edgesplit.shards.blame import culprit
 from edgesplit.shards.oracle import Oracle, error, random_inputs
 from edgesplit.shards.stitched import NO_LOSS, Answer, Loss, Stitched, Watch
 from edgesplit.shards.store import Store
@@ -122,6 +121,9 @@ def _compare(
         if answer is not None:
             patterns.append(_pattern(case, answer, expected, oracle))
             if not patterns[-1].passed:
+                # Its onnx_ir takes half a second, which a second deployment would feel.
+                from edgesplit.shards.blame import culprit  # noqa: PLC0415
+
                 stage = case.stage or culprit(graph, stitched, inputs, tolerance)
                 raise _different(stage, patterns[-1])
     return Verification(tuple(patterns), tolerance)

@@ -18,6 +18,9 @@ from edgesplit.spec.validate import Finding, Section, examine, refuse
 FIRST_PORT = 47310
 """The port of a device that is alone on its address; local devices count up from it."""
 
+PORTS = 2
+"""Ports in a row that a device takes: one for each of two releases that overlap in a change."""
+
 _LAST_PORT = 65535
 _SSH_FILES = frozenset({"identity", "known_hosts", "config"})
 
@@ -121,7 +124,7 @@ def _port(draft: _Draft) -> int:
     if draft.own.port is not None:
         return draft.own.port
     first = draft.whole.port or FIRST_PORT
-    return first + draft.index if draft.local else first
+    return first + PORTS * draft.index if draft.local else first
 
 
 def _link(section: LinkSection | None, default: Link) -> Link:
@@ -155,11 +158,13 @@ def _without_host(drafts: list[_Draft]) -> Iterator[Finding]:
 
 def _beyond_ports(devices: list[Device]) -> Iterator[Finding]:
     for device in devices:
-        if device.port > _LAST_PORT:
+        last = device.port + PORTS - 1
+        if last > _LAST_PORT:
             yield Finding(
                 ("devices", device.name),
-                f"the port of {device.name!r} would be {device.port}: expected 1 to {_LAST_PORT}",
-                "give `defaults` a lower `port`",
+                f"the ports of {device.name!r} would be {device.port} and {last}: "
+                f"expected 1 to {_LAST_PORT}",
+                "give it, or `defaults`, a lower `port`",
                 on_key=True,
             )
 
@@ -167,15 +172,16 @@ def _beyond_ports(devices: list[Device]) -> Iterator[Finding]:
 def _conflicts(devices: list[Device]) -> Iterator[Finding]:
     first: dict[tuple[str, int], str] = {}
     for device in devices:
-        endpoint = (device.address, device.port)
-        other = first.setdefault(endpoint, device.name)
-        if device.address and other != device.name:
-            yield Finding(
-                ("devices", device.name),
-                f"{device.name!r} and {other!r} both have {device.address} port {device.port}",
-                "give one of them another `port`",
-                on_key=True,
-            )
+        for port in range(device.port, device.port + PORTS):
+            other = first.setdefault((device.address, port), device.name)
+            if device.address and other != device.name:
+                yield Finding(
+                    ("devices", device.name),
+                    f"{device.name!r} and {other!r} both have {device.address} port {port}",
+                    f"give one of them another `port`; each takes {PORTS} in a row",
+                    on_key=True,
+                )
+                break
 
 
 def cluster_to_plain(cluster: Cluster) -> dict[str, Any]:

@@ -59,7 +59,10 @@ class DeviceSection(Section):
     )
     port: fields.PortNumber | None = Field(
         default=None,
-        description="Port that peers connect to. Under `defaults`, local devices count up from it.",
+        description=(
+            "Port that peers connect to; the next one serves while a release is replaced. "
+            "Under `defaults`, local devices count up from it by two."
+        ),
     )
     link: LinkSection | None = Field(default=None, description="Its link to the common network.")
     ssh: SshSection | None = Field(default=None, description="How to log in.")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from importlib import resources
 from pathlib import Path
 
 from edgesplit.errors import UsageError
-from edgesplit.files import replacing
+from edgesplit.files import replacing, template
 
 _NAMES = ("cluster.yaml", "model.yaml")
 
@@ -22,7 +21,7 @@ def write_starter(folder: Path, *, force: bool = False) -> tuple[Path, Path]:
     cluster, model = (folder / name for name in _NAMES)
     _check_absent((cluster, model), force=force)
     for path in (cluster, model):
-        _write(path, _template(path.name))
+        _write(path, template(path.name))
     return cluster, model
 
 
@@ -34,13 +33,6 @@ def _check_absent(paths: tuple[Path, ...], *, force: bool) -> None:
             where=str(paths[0].parent),
             remedy="name another folder, or give --force to replace what is there",
         )
-
-
-def _template(name: str) -> bytes:
-    """Return a template's text, from the wheel or from the source checkout."""
-    packaged = Path(str(resources.files("edgesplit"))) / "templates"
-    folder = packaged if packaged.is_dir() else packaged.parents[1] / "templates"
-    return (folder / name).read_bytes()
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from edgesplit.graph.following import CHANNELS
 from edgesplit.graph.importer import import_model
 from edgesplit.graph.model import Graph, Layer
 from edgesplit.plan.allocation import Allocation, Share, Stage
-from edgesplit.plan.lower import SPLIT_AXIS, lower
+from edgesplit.plan.lower import lower
 from edgesplit.shards.builder import build
 from edgesplit.shards.verify import Verification, verify
 from edgesplit.spec.cluster import Cluster, Device, Link
@@ -56,7 +57,7 @@ def blocks(extent: int, count: int) -> list[tuple[int, int]]:
 
 def split_stage(graph: Graph, layer: Layer, devices: int, parity: int) -> Stage:
     assert layer.heavy is not None
-    extent = graph.values[layer.heavy.outputs[0]].shape[SPLIT_AXIS]
+    extent = graph.values[layer.heavy.outputs[0]].shape[CHANNELS]
     shares = tuple(
         Share(f"d{index}", lo, hi) for index, (lo, hi) in enumerate(blocks(extent, devices))
     )
@@ -66,7 +67,7 @@ def split_stage(graph: Graph, layer: Layer, devices: int, parity: int) -> Stage:
 
 def splittable(graph: Graph, layer: Layer, devices: int) -> bool:
     assert layer.heavy is not None
-    return graph.values[layer.heavy.outputs[0]].shape[SPLIT_AXIS] > devices + 1
+    return graph.values[layer.heavy.outputs[0]].shape[CHANNELS] > devices + 1
 
 
 def stages(graph: Graph, devices: int, parity: int) -> tuple[Stage, ...]:

@@ -56,10 +56,12 @@ def test_a_schema_is_one_json_document(desk: Desk, kind: str) -> None:
 
 def test_a_second_deploy_moves_nothing_and_restarts_nothing(deployed: Desk) -> None:
     before = _pids(deployed)
-    changes = deployed.json("deploy", "allocation.yaml", "--dry-run")
-    assert all(change["unchanged"] and not change["push"] for change in changes)
+    would = deployed.json("deploy", "allocation.yaml", "--dry-run")
+    assert would["mode"] == "unchanged"
+    assert all(one["action"] == "keep" and not one["push"] for one in would["changes"])
+    assert "nothing would be changed" in deployed.told("deploy", "allocation.yaml", "--dry-run")
     again = deployed.json("deploy", "allocation.yaml")
-    assert again["new_shards"] == 0
+    assert (again["mode"], again["pushed"], again["new_shards"]) == ("unchanged", 0, 0)
     assert again["changed"] == []
     assert _pids(deployed) == before
 
@@ -148,6 +150,7 @@ def test_bench_at_a_rate_saves_its_samples(deployed: Desk) -> None:
     result = deployed.json("bench", "allocation.yaml", *words)
     (run,) = result["runs"]
     assert (run["counts"]["sent"], run["counts"]["lost"]) == (20, 0)
+    assert (run["slip"], run["slip_limit"], run["void"]) == (0, 0.05, "")
     assert result["gain"] is None
     with (deployed.folder / "s.csv").open(encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == 20
@@ -216,7 +219,9 @@ def test_down_stops_the_executors_and_may_be_said_twice(deployed: Desk) -> None:
 
 
 def _run_file(desk: Desk, device: str) -> dict[str, dict[str, int]]:
-    path = desk.home / "small" / device / "run" / "state.json"
+    slots = desk.home / "small" / device / "slots"
+    record = json.loads((desk.folder / "allocation.deployed.json").read_text(encoding="utf-8"))
+    path = slots / str(record["epoch"] % 2) / "state.json"
     state: dict[str, dict[str, int]] = json.loads(path.read_text(encoding="utf-8"))
     return state
 

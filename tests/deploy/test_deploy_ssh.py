@@ -12,14 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from relays import LINK, blob, free_port, relay_release, serving
+from relays import KEYS, LINK, blob, free_port, relay_release, witness
 from sshd_bed import SshdBed, SshdHost, make_key, sshd_bed
 
-from edgesplit.deploy.deployer import deploy, down
+from edgesplit.deploy.changeover import Deployed
+from edgesplit.deploy.deployer import Wish, deploy, down
 from edgesplit.deploy.fleet import open_fleet
 from edgesplit.deploy.hosts import Host
+from edgesplit.deploy.login import Limits
 from edgesplit.deploy.reach import open_host
 from edgesplit.deploy.record import load_record
+from edgesplit.deploy.ssh import SshHost
 from edgesplit.errors import HostError
 from edgesplit.spec.cluster import Cluster, Device, Ssh
 
@@ -210,11 +213,12 @@ def test_a_name_that_means_nothing_is_unreachable(bed: SshdBed) -> None:
     assert "can't be reached" in error.what
 
 
-def test_a_silent_server_is_given_up(bed: SshdBed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgesplit.deploy.ssh._CONNECT_SECONDS", 1)
+def test_a_silent_server_is_given_up(bed: SshdBed) -> None:
     with socket.create_server((bed.hosts[0].address, 0)) as mute:
-        error = failure(with_ssh(bed.hosts[0], port=mute.getsockname()[1]))
-    assert "can't be reached" in error.what or "did not answer" in error.what
+        silent = with_ssh(bed.hosts[0], port=mute.getsockname()[1])
+        with pytest.raises(HostError, match="did not answer") as caught:
+            SshHost(silent, limits=Limits(login=1.0, answer=1)).run(["true"], timeout=20)
+    assert caught.value.where == "d1"
 
 
 def test_a_command_that_hangs_is_given_up(host: Host) -> None:
@@ -231,7 +235,7 @@ def test_an_upload_continues_where_it_was_cut(host: Host, bed: SshdBed, tmp_path
     told: list[int] = []
     host.put({str(target): source, str(target) + "2": b"small"}, told.append)
     assert target.read_bytes() == content
-    assert (told[0], sum(told)) == (2_000_000, len(content) + len(b"small"))
+    assert sum(told) == 1_000_001 + len(b"small")
     assert host.fetch(str(target) + "2") == b"small"
 
 
@@ -263,7 +267,8 @@ def test_an_upload_that_is_cut_goes_on_over_a_new_connection(
         told: list[int] = []
         host.put({str(target): source}, told.append)
         host.close()
-    assert told[0] >= there
+    # The server may have written more by then, of what was under way when it was cut.
+    assert 0 < sum(told) <= len(content) - there
     assert target.read_bytes() == content
 
 
@@ -305,9 +310,9 @@ def test_deploying_over_ssh(bed: SshdBed, tmp_path: Path) -> None:
     )
     cluster = Cluster("over-ssh", devices, LINK)
     release, record = relay_release(tmp_path / "store", names), tmp_path / "r.json"
-    ready = serving(cluster)
+    wish = Wish(release, cluster, KEYS.public)
     try:
-        first = deploy(release, cluster, "k" * 40, record, ready=ready)
+        first = deploy(wish, record, witness=witness()).record
         assert load_record(record) == first
         folder = bed.hosts[0].home / ".local/share/edgesplit/over-ssh/d1"
         assert (folder / "blobs" / release.files[1][0].name).read_bytes() == release.files[1][
@@ -315,7 +320,7 @@ def test_deploying_over_ssh(bed: SshdBed, tmp_path: Path) -> None:
         ].read_bytes()
         with open_fleet(cluster, first) as fleet:
             before = fleet.states()
-            assert deploy(release, cluster, "k" * 40, record, ready=ready) == first
+            assert deploy(wish, record, witness=witness()) == Deployed(first, "unchanged")
             assert fleet.states() == before
             fleet.kill("d2")
             assert fleet.restore("d1").running
@@ -337,6 +342,6 @@ def test_one_bad_host_of_two_changes_neither(bed: SshdBed, tmp_path: Path) -> No
     release = relay_release(tmp_path / "store", ("d1", "d2"))
     cluster = Cluster("half", devices, LINK)
     with pytest.raises(HostError, match="refused the login") as caught:
-        deploy(release, cluster, "k" * 40, tmp_path / "r.json", ready=serving(cluster))
+        deploy(Wish(release, cluster, KEYS.public), tmp_path / "r.json", witness=witness())
     assert caught.value.where == "d2"
     assert not (good.home / ".local/share/edgesplit/half").exists()

@@ -14,7 +14,10 @@ from relays import local_device, relay_release
 from edgesplit.deploy.code import device_code
 from edgesplit.deploy.keys import gateway_keys, local_root
 from edgesplit.deploy.programs import Generation, neighbours, programs
+from edgesplit.runtime.known import Known
+from edgesplit.runtime.program import SLOTS, Program
 from edgesplit.spec.cluster import Cluster, Link
+from edgesplit.spec.cluster_file import PORTS
 
 NAMES = ("d1", "d2", "d3")
 PUBLICS = {name: name * 20 for name in NAMES}
@@ -22,7 +25,7 @@ PUBLICS = {name: name * 20 for name in NAMES}
 
 def make(folder: Path, **changes: object) -> Cluster:
     devices = [
-        local_device(name, folder / name, port=5000 + i, address=f"192.168.0.{i}")
+        local_device(name, folder / name, port=5000 + 11 * i, address=f"192.168.0.{i}")
         for i, name in enumerate(NAMES)
     ]
     devices[0] = replace(devices[0], **changes)  # type: ignore[arg-type]
@@ -37,7 +40,7 @@ def test_peers_are_those_a_device_exchanges_flows_with(tmp_path: Path) -> None:
         "d2": {"d1", "d3"},
         "d3": {"d2"},
     }
-    assert made["d1"].peers["d2"].endpoint == "tcp://192.168.0.1:5001"
+    assert made["d1"].peers["d2"].endpoint == "tcp://192.168.0.1:5012"
     assert made["d2"].peers["d1"].public == PUBLICS["d1"]
     assert neighbours(release.table, "d3") == {"d2"}
 
@@ -45,9 +48,9 @@ def test_peers_are_those_a_device_exchanges_flows_with(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "bind"),
     [
-        ("127.0.0.7", "tcp://127.0.0.7:5000"),
-        ("192.168.0.1", "tcp://*:5000"),
-        ("pi.local", "tcp://*:5000"),
+        ("127.0.0.7", "tcp://127.0.0.7:5001"),
+        ("192.168.0.1", "tcp://*:5001"),
+        ("pi.local", "tcp://*:5001"),
     ],
 )
 def test_loopback_is_bound_alone(tmp_path: Path, address: str, bind: str) -> None:
@@ -64,6 +67,26 @@ def test_a_paced_device_computes_on_one_thread(
     release = replace(relay_release(tmp_path, NAMES), pace={1: 0.5, 2: 0.7}, predicted={1: 0.1})
     program = programs(release, cluster, Generation("c", 1, (), PUBLICS))["d1"]
     assert (program.threads, program.pace, program.predicted) == (threads, {1: 0.5}, {1: 0.1})
+
+
+def test_a_program_has_its_own_key_and_its_own_tasks_answers(tmp_path: Path) -> None:
+    known: dict[int, tuple[Known, ...]] = {
+        task: ({"scale": float(task), "samples": [0.5]},) for task in (1, 2, 3)
+    }
+    release = replace(relay_release(tmp_path, NAMES), answers=known)
+    program = programs(release, make(tmp_path), Generation("c", 1, (), PUBLICS))["d2"]
+    assert (program.key, program.answers) == (PUBLICS["d2"], {2: known[2]})
+    assert Program.from_json(program.to_json()) == program
+
+
+def test_epochs_that_follow_each_other_take_turns_on_a_devices_ports(tmp_path: Path) -> None:
+    cluster, release = make(tmp_path), relay_release(tmp_path, NAMES)
+    binds = [
+        programs(release, cluster, Generation("c", epoch, (), PUBLICS))["d1"].bind
+        for epoch in (1, 2, 3, 4)
+    ]
+    assert [int(bind.rpartition(":")[2]) for bind in binds] == [5001, 5000, 5001, 5000]
+    assert PORTS == SLOTS
 
 
 def test_the_device_code_is_the_same_every_time_and_complete() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import pytest
 import zmq
+from executor_process import SCRIPT, commit
 from onnx import TensorProto, helper, numpy_helper
 
 from edgesplit.dataflow.region import Region
@@ -30,20 +31,12 @@ from edgesplit.dataflow.table import (
     Task,
     TaskTable,
 )
-from edgesplit.deploy.record import Record
+from edgesplit.deploy.record import Record, to_text
 from edgesplit.operate.gateway import Gateway, join
 from edgesplit.operate.requests import Arrays
 from edgesplit.runtime.program import Peer, Program
 
 _FEATURES, _ROWS = 12, 6
-_EXECUTOR = """
-import sys
-from pathlib import Path
-from edgesplit.runtime.executor import run
-from edgesplit.runtime.program import Program
-program, secret, blobs = map(Path, sys.argv[1:])
-sys.exit(run(Program.from_json(program.read_text()), secret.read_bytes(), blobs))
-"""
 
 # y = relu(x W + b), the rows of W on "left" and "right", their sum on "parity".
 _RNG = np.random.default_rng(7)
@@ -134,21 +127,55 @@ def free_ports(number: int) -> list[int]:
     return ports
 
 
+@dataclass(frozen=True)
+class Keys:
+    """A CURVE key pair, Z85."""
+
+    public: str
+    secret: bytes
+
+    @classmethod
+    def new(cls) -> Keys:
+        public, secret = zmq.curve_keypair()
+        return cls(public.decode(), secret)
+
+
 @dataclass
 class Lab:
-    """Executors by device name; harms and mends them as a fleet does."""
+    """The executors of one epoch by device name; harms and mends them as a fleet does."""
 
     folder: Path
     record: Record
-    secret: bytes
+    operator: Keys
+    keys: dict[str, Keys]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    after: list[Lab] = field(default_factory=list)
 
-    def start(self, device: str) -> None:
-        paths = [self.folder / f"{device}.json", self.folder / f"{device}.key", self.folder]
-        with (self.folder / f"{device}.log").open("ab") as log:
-            self.processes[device] = subprocess.Popen(
-                [sys.executable, "-c", _EXECUTOR, *map(str, paths)], stderr=log
-            )
+    @property
+    def secret(self) -> bytes:
+        return self.operator.secret
+
+    def start(self, *devices: str) -> Lab:
+        for device in devices or self.record.table.devices:
+            name = f"{device}.{self.record.epoch}"
+            paths = [self.folder / f"{name}.json", self.folder / f"{device}.key", self.folder]
+            with (self.folder / f"{name}.log").open("ab") as log:
+                self.processes[device] = subprocess.Popen(
+                    [sys.executable, SCRIPT, *map(str, [*paths, self.folder])], stderr=log
+                )
+        return self
+
+    def follow(self, **options: Any) -> Lab:  # noqa: ANN401 - what `write_programs` takes
+        """Return the epoch after this one on the same devices, not started."""
+        made = write_programs(
+            self.folder, self.operator, self.keys, epoch=self.record.epoch + 1, **options
+        )
+        self.after.append(made)
+        return made
+
+    def commit(self) -> None:
+        """Make this epoch the current one on all devices."""
+        commit(self.folder, to_text(self.record))
 
     @staticmethod
     def oracle(feeds: Arrays) -> Arrays:
@@ -177,6 +204,8 @@ class Lab:
             self.start(device)
 
     def close(self) -> None:
+        for lab in self.after:
+            lab.close()
         for process in self.processes.values():
             process.kill()
             process.wait()
@@ -204,19 +233,10 @@ def steady_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     shared.close()
 
 
-def start_lab(
-    folder: Path,
-    *,
-    tail: str | None = None,
-    window: int = 4,
-    pace: dict[int, float] | None = None,
-) -> Lab:
-    shards = write_shards(folder)
-    table = coded_table(shards, tail=tail, window=window)
-    made = write_programs(folder, table, shards, pace or {})
-    for device in table.devices:
-        made.start(device)
-    return made
+def start_lab(folder: Path, **options: Any) -> Lab:  # noqa: ANN401 - what `write_programs` takes
+    made = write_programs(folder, Keys.new(), {}, **options)
+    made.commit()
+    return made.start()
 
 
 def write_shards(folder: Path) -> dict[str, str]:
@@ -234,36 +254,48 @@ def write_shards(folder: Path) -> dict[str, str]:
 
 
 def write_programs(
-    folder: Path, table: TaskTable, shards: dict[str, str], pace: dict[int, float]
+    folder: Path,
+    operator: Keys,
+    keys: dict[str, Keys],
+    *,
+    tail: str | None = None,
+    window: int = 4,
+    pace: dict[int, float] | None = None,
+    epoch: int = 3,
+    source: str = "",
 ) -> Lab:
+    """Write what the executors of an epoch need; devices without a key get one."""
+    shards, pace = write_shards(folder), pace or {}
+    table = coded_table(shards, tail=tail, window=window)
     (folder / f"{table.digest}.json").write_text(table.to_json())
-    public, secret = zmq.curve_keypair()
-    peers = {}
-    for device, port in zip(table.devices, free_ports(len(table.devices)), strict=True):
-        device_public, device_secret = zmq.curve_keypair()
-        (folder / f"{device}.key").write_bytes(device_secret)
-        peers[device] = Peer(f"tcp://127.0.0.1:{port}", device_public.decode())
+    keys |= {device: Keys.new() for device in table.devices if device not in keys}
+    peers = {
+        device: Peer(f"tcp://127.0.0.1:{port}", keys[device].public)
+        for device, port in zip(table.devices, free_ports(len(table.devices)), strict=True)
+    }
     for device, peer in peers.items():
+        (folder / f"{device}.key").write_bytes(keys[device].secret)
         program = Program(
             cluster="lab",
             device=device,
-            epoch=3,
+            epoch=epoch,
             table=table.digest,
             bind=peer.endpoint,
             peers={name: other for name, other in peers.items() if name != device},
-            gateways=(public.decode(),),
+            gateways=(operator.public,),
             pace={task.id: pace[task.id] for task in table.tasks_of(device) if task.id in pace},
         )
-        (folder / f"{device}.json").write_text(program.to_json())
+        (folder / f"{device}.{epoch}.json").write_text(program.to_json())
     head = (folder / f"{shards['relu']}.onnx").read_bytes() if table.sink.shard else None
     record = Record(
         cluster="lab",
-        epoch=3,
+        epoch=epoch,
         allocation="",
         table=table,
         peers=peers,
         programs=dict.fromkeys(peers, ""),
         deadline=10.0,
         head=head,
+        source=source,
     )
-    return Lab(folder, record, secret)
+    return Lab(folder, record, operator, keys)

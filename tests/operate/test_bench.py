@@ -15,6 +15,7 @@ from edgesplit.operate.figures import latency, save_samples
 from edgesplit.operate.load import Outcome, Pattern, Sample, Workload
 from edgesplit.operate.requests import Passage
 from edgesplit.plan.allocation import DevicePrediction, Prediction
+from edgesplit.report.bench import bench_result
 
 Lab = Any
 MakeLab = Callable[..., Lab]
@@ -66,12 +67,19 @@ def test_rounds_alternate_and_the_gain_is_a_ratio(lab: MakeLab, steady_lab: Lab)
     assert [(run.counts.sent, run.counts.clean) for run in result.runs] == [(21, True)] * 2
 
 
-def test_a_run_past_its_pace_is_void(lab: MakeLab) -> None:
+@pytest.mark.parametrize(("limit", "void"), [(0.0, True), (1.0, False)])
+def test_a_run_past_its_pace_is_void(lab: MakeLab, limit: float, void: bool) -> None:
     # Two nanoseconds of compute can't be kept: everything is slip.
     cluster = lab(pace={1: 2e-9, 2: 2e-9, 3: 2e-9})
     with cluster.join() as gateway:
-        run = measure(Contestant("hasty", gateway, work(cluster)), Pattern(), 10)
-    assert "past its pace" in run.void
+        hasty = Contestant("hasty", gateway, work(cluster))
+        result = compare((hasty,), Pattern(), requests=10, rounds=1, slip_limit=limit)
+    (run,) = result.runs
+    assert 0 < run.slip < run.latency.mean
+    assert result.void is bool(run.void) is void
+    told = bench_result(result)["runs"][0]
+    assert (told["slip"], told["slip_limit"], told["void"]) == (run.slip, limit, run.void)
+    assert not void or "slipped" in told["void"]
 
 
 def test_more_rounds_than_requests_are_refused(steady_lab: Lab) -> None:

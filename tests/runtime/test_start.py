@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from executor_bed import PATIENCE, WIDTH, Bed, Client, Coded, gemm
+from executor_bed import HALF, PATIENCE, WIDTH, Bed, Client, Coded, gemm
+from executor_process import commit
 
 from edgesplit.dataflow.region import Region
 from edgesplit.dataflow.table import GATEWAY, Flow, Output, Task, TaskTable
-from edgesplit.dataflow.wire import Kind
+from edgesplit.dataflow.wire import NO_REQUEST, TAKEN, Kind
+from edgesplit.runtime.known import Known, known_feeds, sample
 from edgesplit.runtime.program import Program
 
 Connect = Callable[..., Client]
 
 
-def refused(bed: Bed, program: Program) -> tuple[int, str]:
+def refused(bed: Bed, program: Program, *options: object) -> tuple[int, str]:
     """Run a program that must not start; return its exit code and the one line it logs."""
-    code = bed.execute(program).wait(PATIENCE)
+    code = bed.execute(program, *options).wait(PATIENCE)
     lines = [line for line in bed.log(program.device).splitlines() if "ERROR" in line]
     assert len(lines) == 1
     return code, lines[0]
@@ -54,6 +57,73 @@ def test_a_damaged_shard_is_refused_for_good(bed: Bed) -> None:
     code, line = refused(bed, bed.program("a"))
     assert code == 2
     assert "can't load" in line
+
+
+@pytest.mark.parametrize("harm", ["flip", "delete"])
+def test_a_blob_of_the_release_that_is_not_what_it_was_is_refused_for_good(
+    bed: Bed, harm: str
+) -> None:
+    names = []
+    for content in (b"sound", b"harmed"):
+        names.append(f"{hashlib.sha256(content).hexdigest()}.weights")
+        (bed.blobs / names[-1]).write_bytes(content)
+    if harm == "flip":
+        (bed.blobs / names[1]).write_bytes(b"harmee")
+    else:
+        (bed.blobs / names[1]).unlink()
+    code, line = refused(bed, bed.program("a"), "", 60, 600, *names)
+    assert code == 2
+    assert names[1] in line
+    assert names[0] not in line
+
+
+def known(bed: Bed, layer: Coded) -> tuple[Known, ...]:
+    """What is known of the first task: its block of the layer."""
+    feeds = known_feeds(bed.table.tasks[1])
+    return (sample(feeds["x"] @ layer.weights[:HALF].T + layer.bias[:HALF]),)
+
+
+def test_a_task_that_computes_something_else_is_refused_for_good(bed: Bed, layer: Coded) -> None:
+    (right,) = known(bed, layer)
+    wrong: Known = {"scale": right["scale"], "samples": [*list(right["samples"])[:-1], 0.0]}
+    code, line = refused(bed, replace(bed.program("a"), answers={1: (wrong,)}))
+    assert code == 2
+    assert "fc/a" in line
+    assert "known answer" in line
+
+
+def test_a_task_that_reproduces_its_answer_serves(bed: Bed, layer: Coded, connect: Connect) -> None:
+    bed.execute(replace(bed.program("a"), answers={1: known(bed, layer)}))
+    connect().until(lambda: "serves epoch 1" in bed.log("a"))
+
+
+@pytest.mark.parametrize("current", [None, 2])
+def test_an_executor_that_nobody_needs_leaves_by_itself(bed: Bed, current: int | None) -> None:
+    watch = bed.folder / "releases"
+    watch.mkdir()
+    if current is not None:
+        commit(watch, f'{{"epoch": {current}}}')
+    assert bed.execute(bed.program("a"), watch, 0.3, 0.3).wait(PATIENCE) == 0
+    assert "a ends: " in bed.log("a")
+
+
+def test_beats_tell_of_the_successor_and_of_who_still_needs_this_epoch(
+    bed: Bed, connect: Connect
+) -> None:
+    watch = bed.folder / "releases"
+    watch.mkdir()
+    commit(watch, '{"epoch": 1}')
+    bed.processes["a"] = bed.execute(bed.program("a"), watch)
+    one, two = connect(), connect()
+    one.until(lambda: "a" in one.beats)
+    two.until(lambda: "a" in two.beats)
+    beat = one.fresh("a")
+    assert (beat["successor"], beat["gateways"]) == (None, 2)
+    assert set(beat["board"]) == {"celsius", "throttled"}
+    commit(watch, '{"epoch": 2}')
+    one.until(lambda: one.fresh("a")["successor"] == 2)
+    one.post("a", replace(one.header(Kind.RECORD, NO_REQUEST), flow=TAKEN))
+    one.until(lambda: one.fresh("a")["gateways"] == 1)
 
 
 def test_a_shard_of_another_task_is_refused_for_good(bed: Bed) -> None:

@@ -59,7 +59,7 @@ def devices(draw: st.DrawFn) -> tuple[Device, ...]:
             connection=draw(st.sampled_from(["local", "ssh"])),
             host=draw(st.sampled_from(["127.0.0.1", "pi.local", "fe80::1"])),
             address=f"10.0.0.{index}",
-            port=draw(st.integers(1, 65535)),
+            port=draw(st.integers(1, 65534)),
             profile=draw(st.sampled_from(list(BOARDS))),
             memory=draw(st.integers(1, 2**50)),
             cores=draw(st.integers(1, 1024)),
@@ -114,7 +114,7 @@ def test_devices_lie_over_defaults_and_those_over_the_board(tmp_path: Path) -> N
     )
     assert (pi2.host, pi2.address, pi2.memory) == ("pi2.local", "192.168.1.12", 400 * 2**20)
     assert (pi2.ssh.user, pi2.ssh.port) == ("pi", 2222)
-    assert (here.host, here.port, here.cores, here.pace) == ("127.0.0.1", 47312, 2, 20.0)
+    assert (here.host, here.port, here.cores, here.pace) == ("127.0.0.1", 47314, 2, 20.0)
     assert here.link == Link(LOOPBACK.bandwidth, 0.5e-3)
     assert cluster.gateway_link == Link(2e9 / 8, GIGABIT.latency)
 
@@ -142,7 +142,7 @@ def test_a_path_on_another_machine_is_left_alone(tmp_path: Path) -> None:
 def test_local_devices_need_nothing_but_a_name(tmp_path: Path) -> None:
     text = "name: here\ndefaults: {connection: local, port: 5000}\ndevices:\n  a:\n  b: {}\n"
     cluster = load_cluster(written(tmp_path, text))
-    assert [device.port for device in cluster.devices] == [5000, 5001]
+    assert [device.port for device in cluster.devices] == [5000, 5002]
     assert cluster.gateway_link == LOOPBACK
     assert cluster.devices[0].link == LOOPBACK
 
@@ -224,8 +224,12 @@ def test_a_wrong_device(tmp_path: Path, line: str, expected: str) -> None:
             "5:3: 'c' and 'b' both have 127.0.0.1 port 47310",
         ),
         (
-            "name: a\ndefaults: {connection: local, port: 65535}\ndevices:\n  b: {}\n  c: {}\n",
-            "5:3: the port of 'c' would be 65536",
+            "name: a\ndefaults: {connection: local, port: 65535}\ndevices:\n  b: {}\n",
+            "4:3: the ports of 'b' would be 65535 and 65536",
+        ),
+        (
+            "name: a\ndevices:\n  b: {host: h}\n  c: {host: h, port: 47311}\n",
+            "4:3: 'c' and 'b' both have h port 47311",
         ),
         ("name: a\ndevices:\n  b: {host: h}\n  b: {host: i}\n", "4:3: 'b' is here twice, first on"),
     ],

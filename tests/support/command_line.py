@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,23 @@ class Desk:
                 # Of a test that fails; one that passes has seen it end.
                 process.kill()
 
+    @contextmanager
+    def telling(self, *words: str) -> Iterator[subprocess.Popen[str]]:
+        """Yield a command that goes on writing to stdout until it is interrupted."""
+        with subprocess.Popen(
+            [*COMMAND, *words],
+            cwd=self.folder,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
     def executors(self) -> list[int]:
         """Return the processes that serve a device of this desk's, wherever its folder is."""
         return [pid for pid in _processes() if self._owns(pid)]
@@ -163,11 +181,35 @@ def refused(finished: subprocess.CompletedProcess[str], code: int, *fragments: s
 
 
 def free_ports(count: int) -> list[int]:
+    """Return the first of so many pairs of ports that are free: a device takes two in a row."""
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        found: list[int] = []
+        while len(found) < count:
+            first = stack.enter_context(socket.socket())
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            second = stack.enter_context(socket.socket())
+            with suppress(OSError, OverflowError):
+                second.bind(("127.0.0.1", port + 1))
+                found.append(port)
+        return found
+
+
+def heard(process: subprocess.Popen[str], *fragments: str) -> str:
+    """Return the next line on a command's stdout that has all of these words in it."""
+    assert process.stdout is not None
+    line = next((line for line in process.stdout if all(f in line for f in fragments)), None)
+    assert line is not None, f"it ended without {fragments}"
+    return line
+
+
+def interrupted(process: subprocess.Popen[str]) -> None:
+    """Press Ctrl-C and check that a command ends as it should."""
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=_PATIENCE)[1]
+    assert process.returncode == 130
+    assert "interrupted" in told
+    assert "Traceback" not in told
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -15,12 +15,14 @@ import yaml
 
 from edgesplit.deploy.fleet import ExecutorState, Fleet, open_fleet
 from edgesplit.operate.gateway import Gateway, connect
-from edgesplit.operate.launch import Stage, launch, take_down
+from edgesplit.operate.launch import launch, take_down
 from edgesplit.operate.load import difference
+from edgesplit.operate.prepare import Stage
 from edgesplit.operate.requests import Answer, Arrays
 from edgesplit.operate.trial import Trial, open_trial
 from edgesplit.plan.file import write_allocation
 from edgesplit.plan.planner import Planned, plan_files
+from edgesplit.spec.cluster_file import PORTS
 from edgesplit.zoo.cache import cache_folder
 
 PATIENCE = 60.0
@@ -136,7 +138,7 @@ def local_cluster(
     folder: Path, devices: Sequence[str], memory: str = "256 MiB"
 ) -> dict[str, object]:
     """Return the cluster file of processes on this machine that live in `folder`."""
-    port = free_range("127.0.0.1", len(devices) + 1)
+    port = free_range("127.0.0.1", PORTS * (len(devices) + 1))
     defaults = {
         "connection": "local",
         "profile": "raspberry-pi-3b",

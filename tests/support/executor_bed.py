@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import zmq
+from executor_process import SCRIPT
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, checker, helper, numpy_helper, save_model
 
@@ -44,15 +45,6 @@ PATIENCE = 30.0
 
 WIDTH, HALF = 8, 3
 """Inputs of the coded layer, and outputs of each of its two blocks."""
-
-_RUN = """
-import sys
-from pathlib import Path
-from edgesplit.runtime.executor import run
-from edgesplit.runtime.program import Program
-program, secret, blobs = map(Path, sys.argv[1:])
-sys.exit(run(Program.from_json(program.read_text()), secret.read_bytes(), blobs))
-"""
 
 
 def free_port() -> int:
@@ -229,17 +221,17 @@ class Bed:
             self.processes[device] = self.execute(self.program(device))
         return self
 
-    def execute(self, program: Program) -> subprocess.Popen[bytes]:
-        """Start one executor; what it logs goes to `<device>.log`."""
+    def execute(self, program: Program, *options: object) -> subprocess.Popen[bytes]:
+        """Start one executor with `executor_process` options; it logs to `<device>.log`."""
         device = program.device
         (self.folder / f"{device}.program").write_text(program.to_json())
         (self.folder / f"{device}.secret").write_bytes(self.keys[device].secret)
         with (self.folder / f"{device}.log").open("ab") as log:
             process = subprocess.Popen(
                 [
-                    *(sys.executable, "-c", _RUN),
+                    *(sys.executable, SCRIPT),
                     *(self.folder / f"{device}.program", self.folder / f"{device}.secret"),
-                    self.blobs,
+                    *map(str, (self.blobs, *options)),
                 ],
                 stderr=log,
                 env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},

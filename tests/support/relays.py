@@ -8,7 +8,10 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import zmq
 
 from edgesplit.dataflow.region import Region
 from edgesplit.dataflow.table import (
@@ -22,11 +25,19 @@ from edgesplit.dataflow.table import (
     Task,
     TaskTable,
 )
-from edgesplit.deploy.fleet import open_fleet
+from edgesplit.deploy.keys import KeyPair
 from edgesplit.deploy.programs import Release
 from edgesplit.deploy.record import Record
 from edgesplit.errors import DeployError
+from edgesplit.operate.witness import GatewayWitness
 from edgesplit.spec.cluster import Cluster, Device, Link
+from edgesplit.spec.cluster_file import PORTS
+
+
+def curve_pair() -> KeyPair:
+    public, secret = zmq.curve_keypair()
+    return KeyPair(public.decode(), secret)
+
 
 BOX = Region.full((1, 4))
 LINK = Link(bandwidth=1e9, latency=1e-4)
@@ -92,13 +103,17 @@ def local_cluster(folder: Path, names: tuple[str, ...]) -> Cluster:
 
 
 def free_port(address: str) -> int:
-    """Return a port that nobody listens on now, below those the kernel hands out."""
+    """Return a port that nobody listens on, nor on the next; the kernel hands out higher ones."""
     while True:
-        port = 10_000 + secrets.randbelow(20_000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if probe.connect_ex((address, port)):
-                return port
+        port = 10_000 + 2 * secrets.randbelow(10_000)
+        if not any(_taken(address, one) for one in range(port, port + PORTS)):
+            return port
+
+
+def _taken(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return not probe.connect_ex((address, port))
 
 
 def until(what: Callable[[], bool], seconds: float = 60) -> None:
@@ -109,26 +124,26 @@ def until(what: Callable[[], bool], seconds: float = 60) -> None:
             raise AssertionError("waited in vain")
 
 
-def serving(cluster: Cluster) -> Callable[[Record], None]:
-    """Return a `ready` that waits until every executor says in its log that it serves."""
-
-    def ready(record: Record) -> None:
-        with open_fleet(cluster, record) as fleet:
-            until(lambda: _all_serve(fleet.check, fleet.log, record))
-
-    return ready
+KEYS = curve_pair()
+"""The gateway's, of these tests alone."""
 
 
-def _all_serve(
-    check: Callable[[], None], log: Callable[[str, int], list[str]], record: Record
-) -> bool:
-    words = f"serves epoch {record.epoch}"
-    if all(any(words in line for line in log(name, 50)) for name in record.programs):
-        return True
-    check()
-    return False
+def witness() -> GatewayWitness:
+    """Return a witness that sees executors become ready, and knows no question to ask."""
+    return GatewayWitness(KEYS.secret)
 
 
-def never_ready(_: Record) -> None:
-    """Fail as a `ready` does whose time is over."""
-    raise DeployError("no answer in time")
+@dataclass(frozen=True)
+class Unconvinced:
+    """A witness for whom no candidate is good enough."""
+
+    failure: BaseException = field(default_factory=lambda: DeployError("no answer in time"))
+
+    def ready(self, *_: object) -> None:
+        raise self.failure
+
+    def trial(self, _: Record) -> None:
+        raise AssertionError("it was never ready")
+
+    def drained(self, _: Record) -> frozenset[str]:
+        return frozenset()

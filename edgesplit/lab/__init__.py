@@ -1,0 +1,1 @@
+"""The lab: an emulated cluster on one Linux machine, with real hosts, real sshd, shaped links."""

@@ -1,0 +1,97 @@
+"""Taking a lab down: nothing of it stays, whatever state it is in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+from edgesplit.errors import LabError
+from edgesplit.lab import census
+from edgesplit.lab.bed import HOSTS, LAB_FILE, Lab, Level, Shape, checked_name, load_lab
+from edgesplit.lab.cgroups import Groups
+from edgesplit.lab.cluster import FILES
+from edgesplit.lab.network import remove_network
+from edgesplit.lab.registry import Entry, entries, forget, held
+from edgesplit.runtime.processes import Process
+
+
+def take_down(folder: Path | None, name: str | None) -> str | None:
+    """Take a lab down, by its folder or by its name; return its name, None where there is none.
+
+    It works for a lab whose `lab up` was killed, and may be repeated.
+
+    Raises:
+        LabError: It is somebody else's, or a part of it can't be removed.
+    """
+    entry = _find(folder, name)
+    if entry is None:
+        return None
+    with held(entry.folder):
+        remove(entry)
+    return entry.name
+
+
+def remove(entry: Entry) -> None:
+    """Remove all that a lab has, known to its `lab.json` or not; the caller holds its folder."""
+    lab = _as_known(entry)
+    if lab.level is Level.PLAIN:
+        census.end(lambda: _descendants(lab))
+    census.end(lambda: census.bearing(census.marks(lab)))
+    if lab.level is Level.ROOT:
+        Groups.of(lab).remove()
+        remove_network(lab)
+    _remove_files(entry.folder)
+    forget(entry.name)
+
+
+def _find(folder: Path | None, name: str | None) -> Entry | None:
+    if name is not None:
+        return entries().get(checked_name(name))
+    place = (folder or Path("lab")).absolute()
+    for entry in entries().values():
+        if entry.folder == place:
+            return entry
+    return _of_file(place) if (place / LAB_FILE).is_file() else None
+
+
+def _of_file(folder: Path) -> Entry:
+    """Return the lab that a folder says it has, of another user or of before the last boot."""
+    lab = load_lab(folder)
+    hosts = folder / HOSTS
+    if hosts.is_dir() and hosts.stat().st_uid != os.geteuid():
+        raise LabError(
+            "this lab is another user's", where=str(folder), remedy="take it down with sudo"
+        )
+    return Entry(lab.name, lab.level, folder, lab.subnet)
+
+
+def _descendants(lab: Lab) -> set[Process]:
+    """Return who descends from hosts' first processes, and stop these: they adopt orphans.
+
+    Killed together with the others they might have started one more, or left one to nobody.
+    """
+    firsts = census.bearing(census.marks(lab), census.INIT)
+    for first in firsts:
+        first.send(signal.SIGSTOP)
+    return {each for first in firsts for each in census.descendants(first)}
+
+
+def _as_known(entry: Entry) -> Lab:
+    """Return the lab as its file has it; without a file, one that has a name alone."""
+    with suppress(LabError):
+        return load_lab(entry.folder)
+    nothing = Shape(rate=0.0)
+    return Lab(entry.name, entry.level, entry.folder, entry.subnet, (), nothing, bare=False)
+
+
+def _remove_files(folder: Path) -> None:
+    if (folder / HOSTS).is_dir():
+        shutil.rmtree(folder / HOSTS)
+    for name in FILES:
+        for path in (*folder.glob(f".{name}.*.part"), folder / name):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):  # The user's own files may be there too.
+        folder.rmdir()

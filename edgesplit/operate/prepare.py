@@ -1,0 +1,133 @@
+"""From an allocation to a release: shards built, verified, measured, and their answers known."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgesplit.cost.pace import paces
+from edgesplit.cost.profiles import profile
+from edgesplit.dataflow.table import TaskTable
+from edgesplit.deploy.programs import Release
+from edgesplit.graph.model import Graph
+from edgesplit.plan.allocation import Allocation, Prediction
+from edgesplit.plan.file import load_allocation
+from edgesplit.plan.overlap import needed_memory
+from edgesplit.plan.planner import Planned, lower_allocation
+from edgesplit.plan.predict import task_seconds
+from edgesplit.shards.builder import Built, build
+from edgesplit.shards.calibrate import measure, whole_model_cost
+from edgesplit.shards.expected import Expected, expected
+from edgesplit.shards.known import known_answers
+from edgesplit.shards.store import Store
+from edgesplit.shards.verify import Verification, verify
+from edgesplit.zoo.cache import cache_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Progress of a launch: what is being done, how far, and for which device where that tells."""
+
+    what: str
+    done: int = 0
+    total: int = 0
+    device: str = ""
+
+
+Progress = Callable[[Stage], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An allocation whose shards are built and verified."""
+
+    allocation: Allocation
+    graph: Graph
+    built: Built
+    verification: Verification
+    release: Release
+    expected: Expected
+
+
+def store_folder() -> Path:
+    """Return the folder of built shards."""
+    return cache_folder() / "shards"
+
+
+def prepare(path: Path, progress: Progress) -> Prepared:
+    """Build and verify the shards of an allocation file; nothing leaves this machine.
+
+    Raises:
+        SpecErrors: The allocation file is wrong.
+        ShardError: The stitched shards differ from the whole model.
+    """
+    progress(Stage("plan"))
+    planned = lower_allocation(load_allocation(path), cache_folder())
+    return prepare_planned(planned, path.read_text(encoding="utf-8"), progress)
+
+
+def prepare_planned(planned: Planned, source: str, progress: Progress) -> Prepared:
+    """Build and verify the shards of a plan; `source` is the text of its allocation file."""
+    graph, folder = planned.graph, store_folder()
+    built = build(graph, planned.lowered, folder, lambda n, of: progress(Stage("build", n, of)))
+    checked = verify(
+        graph, built.table, folder, progress=lambda n, of: progress(Stage("verify", n, of))
+    )
+    release = Release(
+        table=built.table,
+        files={
+            task: tuple(folder / name for name, _ in shard.files)
+            for task, shard in built.shards.items()
+        },
+        allocation=hashlib.sha256(source.encode()).hexdigest(),
+        deadline=planned.allocation.model.deadline,
+        head=_head(built.table, folder),
+        pace=_paces(planned, built.table, progress),
+        predicted=task_seconds(planned.graph, planned.allocation, planned.lowered),
+        answers=known_answers(built, folder),
+        memory=needed_memory(planned.allocation.prediction),
+        mapped=_mapped(planned.allocation.prediction),
+        source=source,
+    )
+    answer = expected(graph, built.table, Store(folder))
+    return Prepared(planned.allocation, graph, built, checked, release, answer)
+
+
+def _mapped(prediction: Prediction | None) -> Mapping[str, int]:
+    return {one.device: one.weights for one in prediction.devices} if prediction else {}
+
+
+def _head(table: TaskTable, folder: Path) -> bytes | None:
+    digest = table.sink.shard
+    return Store(folder).path(digest, ".onnx").read_bytes() if digest else None
+
+
+def _paces(planned: Planned, table: TaskTable, progress: Progress) -> Mapping[int, float]:
+    """Return how long each task of a paced device must take, in seconds by task id."""
+    paced = [d for d in planned.allocation.cluster.devices if d.pace and d.name in table.devices]
+    if not paced:
+        return {}
+    progress(Stage("measure"))
+    store = Store(store_folder())
+    digests = [t.shard for d in paced for t in table.tasks_of(d.name) if t.shard]
+    costs = measure(digests, store)
+    found: dict[int, float] = {}
+    for device in paced:
+        factor = _factor(device.pace, planned.graph, store)
+        found |= paces(table, costs, device.name, factor)
+    return found
+
+
+def _factor(pace: float | str | None, graph: Graph, store: Store) -> float:
+    """Return how many times slower than this machine a device is.
+
+    A board's factor is what its profile needs for the whole model over what this machine does:
+    the board's speed comes from published figures, the efficiency of shards from measurement.
+    """
+    if isinstance(pace, str):
+        board = profile(pace)
+        predicted = sum(board.compute(layer.macs, layer.weight_bytes) for layer in graph.layers)
+        return predicted / whole_model_cost(graph, store)
+    return pace or 1.0

@@ -1,0 +1,39 @@
+"""Judging: what the simulator and the budgets say of an allocation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgesplit.cost.simulate import simulate
+from edgesplit.graph.model import Graph
+from edgesplit.plan.allocation import Allocation
+from edgesplit.plan.lower import lower
+from edgesplit.plan.predict import costs, footprints
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An allocation with its figures in seconds, and the bytes by which it exceeds a budget."""
+
+    allocation: Allocation
+    latency: float
+    busiest: float
+    devices: int
+    excess: int
+
+    @property
+    def rank(self) -> tuple[float, float, int]:
+        """What to compare by: the objective, the other figure, the number of devices."""
+        figures = (self.latency, self.busiest)
+        if self.allocation.model.objective == "throughput":
+            figures = figures[::-1]
+        return (*figures, self.devices)
+
+
+def judge(graph: Graph, allocation: Allocation) -> Judged:
+    """Simulate an allocation on its own task table."""
+    lowered = lower(graph, allocation)
+    run = simulate(lowered.table, costs(graph, allocation, lowered))
+    memory = footprints(graph, allocation, lowered)
+    excess = max(use.total - allocation.cluster.device(name).memory for name, use in memory.items())
+    return Judged(allocation, run.latency, 1 / run.throughput, len(memory), max(0, excess))

@@ -1,0 +1,187 @@
+"""The search itself: the best path of each group of devices, judged by the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import inf
+
+from edgesplit.cost.chain import Chain
+from edgesplit.errors import PlanError
+from edgesplit.graph.model import Graph
+from edgesplit.plan.allocation import Allocation
+from edgesplit.plan.costing import Costing
+from edgesplit.plan.pins import Pinned, resolve
+from edgesplit.plan.predict import predict
+from edgesplit.plan.procedure1 import procedure1
+from edgesplit.plan.relabel import in_file_order
+from edgesplit.plan.search.drawing import stages
+from edgesplit.plan.search.groups import Group, groups, layouts
+from edgesplit.plan.search.judging import Judged, judge
+from edgesplit.plan.search.layouts import Layout, Parts
+from edgesplit.plan.search.paths import Measure, Path, cheapest
+from edgesplit.plan.search.permitted import Permits
+from edgesplit.plan.search.pricing import Cost, Pricing
+from edgesplit.plan.search.runs import Run, Runs
+from edgesplit.spec.cluster import Cluster
+from edgesplit.spec.model import ModelSpec
+
+TRUST = 1.1
+"""How far above the simulation a path's own estimate may be."""
+
+RENTS = (1e-10, 1e-9, 1e-8, 1e-7)
+"""Seconds a byte of memory is taken to cost, one after the other, where paths exceed budgets."""
+
+
+def search(graph: Graph, cluster: Cluster, model: ModelSpec) -> Allocation:
+    """Return the best allocation over groups of devices, splits, grids and cuts, predicted.
+
+    Dynamic programming finds the cheapest path for each group of devices; the simulator decides
+    between them and what Procedure 1 finds.
+
+    Raises:
+        PlanError: A pin can't be met, or the model doesn't fit the devices.
+    """
+    best = _Search(graph, cluster, model, resolve(graph, cluster, model)).best()
+    rival = best
+    if best is None or model.objective == "throughput" or _short(graph, cluster, model):
+        rival = _heuristic(graph, cluster, model, needed=best is None)
+    chosen = min(filter(None, (best, rival)), key=lambda found: found.rank)
+    return replace(chosen.allocation, prediction=predict(graph, chosen.allocation))
+
+
+def _short(graph: Graph, cluster: Cluster, model: ModelSpec) -> bool:
+    """Tell whether a device can't hold the whole model, so that stages are spread for memory."""
+    needed = Costing(Chain(graph), model.window).footprint(0, len(graph.layers)).total
+    return any(device.memory < needed for device in cluster.devices)
+
+
+def _heuristic(graph: Graph, cluster: Cluster, model: ModelSpec, *, needed: bool) -> Judged | None:
+    """Return what Procedure 1 finds; None, unless it is needed, where it finds nothing."""
+    try:
+        return judge(graph, procedure1(graph, cluster, model))
+    except PlanError:
+        if needed:
+            raise
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A path that has not been judged yet, and the runs and the measure that it is best of."""
+
+    runs: list[Run]
+    measure: Measure
+    path: Path
+    estimate: float
+
+
+@dataclass
+class _Search:
+    graph: Graph
+    cluster: Cluster
+    model: ModelSpec
+    pinned: Pinned
+    _held: Judged | None = None
+
+    def best(self) -> Judged | None:
+        """Return the best that fits the budgets; None where nothing does.
+
+        The largest group is judged at once, so that small ones can be left out unseen.
+        """
+        waiting: list[_Candidate] = []
+        for group in groups(self.cluster.devices):
+            if self._floor(group) < self._limit:
+                chosen = layouts(group, self.model, self.pinned, self._permits.numbers)
+                runs = [run for layout in chosen for run in self._allowed(layout, len(group))]
+                for measure in _MEASURES[self.model.objective]:
+                    waiting += self._found(runs, measure, 0.0)
+                if self._held is None and waiting:
+                    self._settle(waiting.pop())
+        for candidate in sorted(waiting, key=lambda candidate: candidate.estimate):
+            if candidate.estimate < TRUST * self._limit:
+                self._settle(candidate)
+        return self._held
+
+    @property
+    def _limit(self) -> float:
+        return self._held.rank[0] if self._held else inf
+
+    def _found(self, runs: list[Run], measure: Measure, rent: float) -> list[_Candidate]:
+        path = cheapest(self._pricing, runs, lambda cost: measure(cost) + rent * cost.memory)
+        return [] if path is None else [_Candidate(runs, measure, path, self._estimate(path))]
+
+    def _estimate(self, path: Path) -> float:
+        """Return what a path's own costs say of the objective, in seconds."""
+        costs = [self._pricing.run(layout, run) for layout, run in path.steps]
+        if self.model.objective == "latency":
+            return sum(cost.latency for cost in costs)
+        return max(map(sum, zip(*(cost[1:5] for cost in costs), strict=True)))
+
+    def _settle(self, candidate: _Candidate) -> None:
+        """Judge a candidate, then others of its runs with memory dearer while it's too large."""
+        for rent in RENTS:
+            if not self._judge(candidate.path).excess:
+                return
+            dearer = self._found(candidate.runs, candidate.measure, rent)
+            candidate = dearer[0]
+        self._judge(candidate.path)
+
+    def _judge(self, path: Path) -> Judged:
+        """Simulate a path, and hold it if it fits and is the best so far."""
+        drawn = stages(self._pricing.runs, path.runs)
+        drawn = in_file_order(drawn, self.cluster.devices, self.pinned.devices)
+        found = judge(self.graph, Allocation(self.cluster, self.model, self.graph.digest, drawn))
+        if not found.excess and (self._held is None or found.rank < self._held.rank):
+            self._held = found
+        return found
+
+    def _allowed(self, layout: Layout, size: int) -> Iterator[Run]:
+        """Yield the runs of a layout; convolutions are cut on channels over the whole group only.
+
+        They seldom are at all, since all of a map has to be gathered for each.
+        """
+        for run in self._pricing.runs.under(layout):
+            heavy = self.graph.layers[run.end - 1].heavy
+            channels = run.split in {"output", "input"} and heavy is not None and heavy.op == "Conv"
+            narrow = channels and len(layout.everyone) < size
+            if (run.start in self.pinned.layers or not narrow) and self._permits.allows(run):
+                yield run
+
+    def _floor(self, group: Group) -> float:
+        """Return seconds that no plan of a group can beat: its arithmetic, spread perfectly."""
+        profiles = self._pricing.runs.parts.profiles
+        speed = sum(profiles[index].macs_per_second for index in group)
+        return sum(layer.macs for layer in self.graph.layers) / speed
+
+    @cached_property
+    def _permits(self) -> Permits:
+        numbers = {device.name: index for index, device in enumerate(self.cluster.devices)}
+        return Permits(self.graph, self.model, self.pinned, numbers)
+
+    @cached_property
+    def _pricing(self) -> Pricing:
+        forced = frozenset(index for index in self.pinned.layers if self.pinned.must_split(index))
+        parts = Parts(self.cluster.devices)
+        runs = Runs(self.graph, parts, self.model.window, forced)
+        return Pricing(runs, self.cluster)
+
+
+def _latency(cost: Cost) -> float:
+    return cost.latency
+
+
+def _compute(cost: Cost) -> float:
+    return cost.compute + 0.1 * (cost.messages + cost.sending + cost.receiving)
+
+
+def _everything(cost: Cost) -> float:
+    return cost.compute + cost.messages + cost.sending + cost.receiving
+
+
+_MEASURES: dict[str, tuple[Measure, ...]] = {
+    "latency": (_latency,),
+    "throughput": (_compute, _everything),
+}
+"""What is added up; throughput is the largest of several sums, so that some mixtures are tried."""

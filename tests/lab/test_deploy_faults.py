@@ -1,0 +1,322 @@
+"""Faults that a deploy to real hosts survives: it says which device and what to do, and the old
+release goes on answering."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from command_line import refused
+from deployments import PATIENCE
+from lab_site import FILE, WORDS, LabSite, lab_site, steady
+from relays import until
+from sshd_bed import make_key
+
+from edgesplit.deploy.programs import bind_of
+from edgesplit.deploy.standing import Slot
+from edgesplit.errors import ExitCode
+from edgesplit.lab import faults
+from edgesplit.lab.enter import environment, in_host, inside
+from edgesplit.lab.faults import Fault, Kind
+
+pytestmark = pytest.mark.lab
+
+HARMED = "pi3"
+_MB = 1 << 20
+_SQUAT = """
+import socket, sys
+with socket.create_server(("", int(sys.argv[1]))) as door:
+    print("there", flush=True)
+    sys.stdin.read()
+"""
+
+Harm = Callable[[LabSite], AbstractContextManager[None]]
+
+
+@pytest.fixture(scope="module")
+def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabSite]:
+    with lab_site(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture
+def here(bed: LabSite) -> Iterator[LabSite]:
+    try:
+        yield bed
+    finally:
+        bed.mend()
+
+
+@contextmanager
+def locked_out(here: LabSite) -> Iterator[None]:
+    """Have a host let nobody in by the operator's key."""
+    host, keys = here.lab.host(HARMED), "/home/pi/.ssh/authorized_keys"
+    in_host(here.lab, host, ["mv", keys, f"{keys}.hidden"])
+    try:
+        yield
+    finally:
+        in_host(here.lab, host, ["mv", f"{keys}.hidden", keys])
+
+
+@contextmanager
+def known_by(here: LabSite, key: str) -> Iterator[None]:
+    """Have the operator know a host by this key, or not at all."""
+    path = here.lab.folder / "known_hosts"
+    before, address = path.read_text(), here.lab.host(HARMED).address
+    others = "".join(f"{line}\n" for line in before.splitlines() if address not in line)
+    path.write_text(others + (f"{address} {key}\n" if key else ""))
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
+@contextmanager
+def known_by_another_key(here: LabSite) -> Iterator[None]:
+    path = here.desk.folder / f"key-{secrets.token_hex(4)}"
+    with known_by(here, make_key(path)):
+        yield
+
+
+def unknown(here: LabSite) -> AbstractContextManager[None]:
+    return known_by(here, "")
+
+
+@contextmanager
+def injected(here: LabSite, kind: Kind, amount: float | None = None) -> Iterator[None]:
+    fault = faults.inject(here.lab, Fault(kind, HARMED, amount))
+    try:
+        yield
+    finally:
+        faults.undo(here.lab, fault)
+
+
+def switched_off(here: LabSite) -> AbstractContextManager[None]:
+    return injected(here, Kind.POWER_OFF)
+
+
+def frozen(here: LabSite) -> AbstractContextManager[None]:
+    return injected(here, Kind.FREEZE)
+
+
+def full(here: LabSite) -> AbstractContextManager[None]:
+    return injected(here, Kind.DISK_FULL, _MB)
+
+
+@contextmanager
+def squatted(here: LabSite) -> Iterator[None]:
+    """Have somebody else listen where the next release's executor would."""
+    host, record = here.lab.host(HARMED), here.record
+    port = bind_of(record.devices.device(HARMED), record.epoch + 1).rpartition(":")[2]
+    words = inside(here.lab, host, [sys.executable, "-c", _SQUAT, port])
+    with subprocess.Popen(
+        words,
+        env=environment(here.lab, host),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as squatter:
+        assert squatter.stdout is not None
+        assert squatter.stdout.readline() == "there\n"
+        try:
+            yield
+        finally:
+            assert squatter.stdin is not None
+            squatter.stdin.close()
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (locked_out, ("refused the login", "~/.ssh/authorized_keys")),
+        (known_by_another_key, ("has changed", "nothing was sent", "ssh-keygen -R")),
+        (unknown, ("is not known", "nothing was sent", "log in once with ssh")),
+        (switched_off, ("can't be reached", "switched on")),
+        (frozen, ("did not answer within 15 s", "not overloaded")),
+        (full, ("the disk is too full", "1.0 MB free", "free some space")),
+        (squatted, ("its executor did not come up", "in use", "try: ")),
+    ],
+)
+def test_a_deploy_is_refused_and_the_old_release_answers(
+    here: LabSite, harm: Harm, told: tuple[str, ...]
+) -> None:
+    before = here.record
+    with here.load() as load:
+        here.choose_next()
+        with harm(here):
+            refused(here.deploy(), ExitCode.FAILURE, f"{HARMED}: ", *told)
+            steady(load)
+        assert here.untouched(before)
+
+
+@pytest.mark.parametrize("harm", [known_by_another_key, unknown])
+def test_who_shows_another_key_is_told_nothing(here: LabSite, harm: Harm) -> None:
+    here.choose_next()
+    log = here.lab.host(HARMED).log
+    before = log.read_text()
+    with harm(here):
+        assert here.deploy().returncode == ExitCode.FAILURE
+    told = log.read_text().removeprefix(before)
+    assert "[preauth]" in told
+    assert "Accepted" not in told
+
+
+def test_all_devices_that_fail_are_named_at_once(here: LabSite) -> None:
+    here.choose_next()
+    with locked_out(here):
+        faults.inject(here.lab, Fault(Kind.POWER_OFF, "pi4"))
+        finished = here.deploy()
+    refused(finished, ExitCode.FAILURE, "2 of 4 devices failed", f"{HARMED}: ", "pi4: ")
+
+
+def test_a_disk_that_fills_up_meanwhile(here: LabSite) -> None:
+    before = here.record
+    with here.load() as load:
+        here.choose_next()
+        with here.deploying("lock") as process, full(here):
+            told = here.resumed(process)
+            steady(load)
+        assert process.returncode == ExitCode.FAILURE
+        for words in (f"{HARMED}: ", "the disk may be full", "free some space"):
+            assert words in told
+        assert here.untouched(before)
+        here.goes_on()
+
+
+def upload(here: LabSite) -> int:
+    """Return how much a host has of the blob that is being uploaded to it."""
+    return max((path.stat().st_size for path in here.root(HARMED).blobs.glob("*.part")), default=0)
+
+
+def size(here: LabSite) -> int:
+    """Return the bytes of a host's large blob."""
+    return max(path.stat().st_size for path in here.root(HARMED).blobs.iterdir())
+
+
+def test_an_upload_that_is_cut_goes_on_there(here: LabSite) -> None:
+    before, whole = here.record, size(here)
+    byte = secrets.randbelow(whole * 3 // 4)
+    with here.load() as load:
+        here.choose_next()
+        with (
+            injected(here, Kind.SLOW, 3e6),
+            here.desk.begun("deploy", FILE, until="pushing shards") as process,
+        ):
+            until(lambda: upload(here) > byte)
+            faults.inject(here.lab, Fault(Kind.KILL, HARMED, processes="sshd: pi"))
+            told = process.communicate(timeout=PATIENCE)[1]
+        assert process.returncode == ExitCode.FAILURE
+        for words in (f"{HARMED}: ", "the connection was lost", "uploaded so far is kept"):
+            assert words in told
+        steady(load)
+        assert here.untouched(before)
+        kept = upload(here)
+        assert byte < kept < whole
+        assert here.goes_on().pushed == whole - kept
+
+
+def test_an_upload_outlasts_a_link_that_comes_back(here: LabSite) -> None:
+    byte = secrets.randbelow(size(here) // 2)
+    with here.load() as load:
+        here.choose_next()
+        with (
+            injected(here, Kind.SLOW, 3e6),
+            here.desk.begun("deploy", FILE, until="pushing shards") as process,
+        ):
+            until(lambda: upload(here) > byte)
+            with injected(here, Kind.LINK_DOWN):
+                steady(load)
+            assert process.wait(PATIENCE) == ExitCode.OK
+        assert here.settled()
+
+
+def slot(here: LabSite) -> Slot:
+    return here.standings()[HARMED].own
+
+
+def test_a_flipped_byte_is_found_at_the_start_and_mended_by_the_next_deploy(here: LabSite) -> None:
+    blob = flip(here)
+    with here.load() as load:
+        faults.inject(here.lab, Fault(Kind.KILL, HARMED))
+        until(lambda: slot(here).status == "stopped")
+        assert (slot(here).last_exit, slot(here).restarts) == (ExitCode.USAGE, 1)
+        steady(load)
+        assert here.desk.run("status", FILE).returncode == ExitCode.DEGRADED
+        assert f"blob {blob} is damaged" in here.desk.done("logs", FILE, HARMED)
+        assert f"{size(here) / _MB:.3g} MiB" in here.deploys()
+        assert here.whole(HARMED)
+
+
+def flip(here: LabSite) -> str:
+    """Change one bit of a host's large blob as it lies there, not as it is in memory."""
+    path = max(here.root(HARMED).blobs.iterdir(), key=lambda path: path.stat().st_size)
+    content = bytearray(path.read_bytes())
+    content[secrets.randbelow(len(content))] ^= 1
+    flipped = path.with_name("flipped")
+    flipped.write_bytes(content)
+    owner = path.stat()
+    shutil.chown(flipped, owner.st_uid, owner.st_gid)
+    flipped.replace(path)
+    return path.name
+
+
+def test_of_two_operators_one_is_told_about_the_other(here: LabSite, tmp_path: Path) -> None:
+    before = here.record
+    other = replace(here.desk, extra={"EDGESPLIT_HOME": str(tmp_path)})
+    with here.load() as load:
+        here.choose_next()
+        with here.deploying("wait") as process:
+            finished = other.run("deploy", FILE)
+            steady(load)
+            told = here.resumed(process)
+        refused(finished, ExitCode.FAILURE, "has been changing this cluster", "expires in", "pi")
+        assert process.returncode == ExitCode.OK, told
+        assert here.old_or_new(before) == set(before.programs)
+        assert here.settled()
+
+
+@pytest.mark.parametrize("step", ["push", "start", "commit"])
+def test_ctrl_c_unlocks_and_leaves_old_or_new(here: LabSite, step: str) -> None:
+    before = here.record
+    with here.load() as load:
+        here.choose_next()
+        with here.desk.begun("deploy", FILE, until=WORDS[step]) as process:
+            process.send_signal(signal.SIGINT)
+            told = process.communicate(timeout=PATIENCE)[1]
+        assert process.returncode == 130
+        assert "Traceback" not in told
+        steady(load)
+        newer = here.old_or_new(before)
+        assert step == "commit" or not newer
+        assert all(standing.lock is None for standing in here.standings().values())
+        here.goes_on()
+
+
+def test_a_change_under_load_fails_no_request(here: LabSite) -> None:
+    before = here.record
+    with here.load() as load:
+        plan = here.choose_next()
+        here.deploys()
+        assert load.gateway.record == here.record
+    assert here.plan == plan
+    assert here.old_or_new(before) == set(before.programs)
+
+
+def test_a_rollback_under_load_fails_no_request(here: LabSite) -> None:
+    here.choose_next()
+    here.deploys()
+    before = here.plan
+    with here.load() as load:
+        here.desk.told("rollback", FILE)
+        assert load.gateway.record == here.record
+    assert here.plan != before
+    assert here.path.read_text() == here.texts[here.plan]
+    assert here.settled()
