@@ -18,6 +18,15 @@ class FileKind(StrEnum):
     MODEL = "model"
 
 
+class Strategy(StrEnum):
+    """How to choose who does what."""
+
+    PROCEDURE1 = "procedure1"
+    SEARCH = "search"
+    RANDOM = "random"
+    SINGLE = "single"
+
+
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder to write into.")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
@@ -36,8 +45,14 @@ def plan(
         Path,
         typer.Option("--output", "-o", callback=checked_place, help="Allocation file to write."),
     ] = Path("allocation.yaml"),
+    *,
     as_json: Json = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan; write no file.")] = False,
+    strategy: Annotated[
+        Strategy,
+        typer.Option(help="The paper's heuristics, the search, or a baseline to compare with."),
+    ] = Strategy.PROCEDURE1,
+    seed: Annotated[int, typer.Option(help="Which of the random assignments.")] = 0,
 ) -> None:
     """Decide which device does what, and write it down as a task allocation."""
     from edgesplit.operate.succession import succession
@@ -48,7 +63,7 @@ def plan(
     from edgesplit.zoo.cache import cache_folder
 
     with working("planning"):
-        planned = plan_files(cluster, model, cache_folder())
+        planned = plan_files(cluster, model, cache_folder(), strategy=strategy.value, seed=seed)
     follows = succession(planned.allocation, output)
     if not dry_run:
         write_allocation(planned.allocation, output)

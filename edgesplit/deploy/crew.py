@@ -114,4 +114,6 @@ def open_crew(devices: Sequence[Device], cluster: str, ask: Ask | None = None) -
         yield Crew(stations)
     finally:
         for station in stations.values():
+            station.finish()
+        for station in stations.values():
             station.close()

@@ -53,8 +53,12 @@ class Dialogue:
         answer: dict[str, Any] = told["answer"]
         return answer
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Let the process end."""
+        self._pipe.finish()
+
+    def close(self) -> None:
+        """Let the process end, and wait a little for it."""
         self._pipe.close()
 
     def _answer(self, number: int) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from edgesplit.spec.units import format_bytes, format_seconds
 
 OLDEST_PYTHON = (3, 11)
 _NARROW = ("armv6", "armv7", "armv8l", "i386", "i486", "i586", "i686")
+_WHEELS = ("aarch64", "x86_64")
 _BROKEN_RUNTIME = "1.21.0"
+_LESS_MEMORY = "lower the device's `memory` in the cluster file and plan again"
 _LITTLE_DISK = 500_000_000
 _CLOCK_SECONDS = 60.0
 _HOT = 80.0  # Raspberry Pis begin to slow down there, in °C.
@@ -136,12 +138,7 @@ def _modules(device: str, seen: Probe, wanted: Wanted) -> Iterator[Finding]:
         return  # It could not have them.
     if found is None:
         if wanted.python is None and not wanted.local:
-            yield Finding(
-                device,
-                "modules",
-                Level.NOTE,
-                "the deployment makes the Python for its executors, which can't be tried before",
-            )
+            yield _unmade(device, seen)
         return
     reason = _broken(found, wanted)
     if reason:
@@ -149,6 +146,20 @@ def _modules(device: str, seen: Probe, wanted: Wanted) -> Iterator[Finding]:
     else:
         versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
         yield Finding(device, "modules", Level.OK, versions)
+
+
+def _unmade(device: str, seen: Probe) -> Finding:
+    """Return whether there are packages to make a Python of, where there is none yet."""
+    if seen.machine in _WHEELS and seen.libc.startswith("glibc"):
+        told = "the deployment makes the Python for its executors, which can't be tried before"
+        return Finding(device, "modules", Level.NOTE, told)
+    library = seen.libc.strip("-") or "that it has"
+    told = f"there is no ready-made ONNX Runtime for {seen.machine} with the C library {library}"
+    remedy = (
+        "let `python` in the cluster file name an interpreter there that has numpy, onnxruntime "
+        "and pyzmq, or install the 64-bit Raspberry Pi OS"
+    )
+    return Finding(device, "modules", Level.REFUSAL, told, remedy)
 
 
 def _broken(found: Modules, wanted: Wanted) -> tuple[str, str] | None:
@@ -182,15 +193,13 @@ def _broken(found: Modules, wanted: Wanted) -> tuple[str, str] | None:
 def _memory(device: str, seen: Probe, wanted: Wanted) -> Iterator[Finding]:
     memory, needed = seen.memory, format_bytes(wanted.memory)
     available = memory.available + memory.ours
-    if available < wanted.memory:
-        yield Finding(
-            device,
-            "memory",
-            Level.WARNING,
-            f"{format_bytes(available)} of memory are available, {needed} may be needed",
-            "end other programs there, or lower the device's `memory` in the cluster file and plan "
-            "again",
-        )
+    if memory.total < wanted.memory:
+        told = f"{format_bytes(memory.total)} of memory are all it has, {needed} may be needed"
+        yield Finding(device, "memory", Level.REFUSAL, told, _LESS_MEMORY)
+    elif available < wanted.memory:
+        told = f"{format_bytes(available)} of memory are available, {needed} may be needed"
+        remedy = f"end other programs there, or {_LESS_MEMORY}"
+        yield Finding(device, "memory", Level.WARNING, told, remedy)
     if memory.limit is not None and memory.limit < wanted.memory:
         yield Finding(
             device,

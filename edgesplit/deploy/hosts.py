@@ -43,8 +43,11 @@ class Pipe(Protocol):
     def cut(self) -> None:
         """Make what is under way in another thread fail, whatever the network does."""
 
+    def finish(self) -> None:
+        """Close its standard input, which ends it."""
+
     def close(self) -> None:
-        """Close its standard input, and with it the command."""
+        """Finish, and wait a little until the command has ended."""
 
 
 class Host(Protocol):

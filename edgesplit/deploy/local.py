@@ -20,6 +20,7 @@ from typing import IO, cast
 from edgesplit.deploy.hosts import Finished, Pipe, Sent, refused, stream_ended, timed_out
 
 _PIECE = 1 << 16
+_SECONDS = 2.0
 _COPY = 1 << 26
 _CANT_COPY_RANGE = frozenset({errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 
@@ -150,12 +151,17 @@ class ProcessPipe:
         """Kill it."""
         self._process.kill()
 
+    def finish(self) -> None:
+        """Close its standard input."""
+        with suppress(BrokenPipeError):
+            cast("IO[bytes]", self._process.stdin).close()
+
     def close(self) -> None:
-        """Close its standard input, and wait until it has ended."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(BrokenPipeError):
-                cast("IO[bytes]", pipe).close()
-        self._process.wait()
+        """Finish, and wait until it has ended; what it is in the middle of goes on."""
+        self.finish()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_SECONDS)
+        cast("IO[bytes]", self._process.stdout).close()
         self._errors.close()
 
 

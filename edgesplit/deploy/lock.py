@@ -49,9 +49,15 @@ def locked(crew: Crew, progress: Progress) -> Iterator[None]:
             yield
         progress(Step("", "unlock"))
     finally:
-        crew.only(asked).attempt(lambda station: station.call("unlock"))
+        _give_back(crew.only(asked))
         for station in crew.stations.values():
             station.token = None
+
+
+def _give_back(crew: Crew) -> None:
+    """Unlock devices; one whose connection was lost meanwhile is told over a new one."""
+    _, failures = crew.attempt(lambda station: station.call("unlock"))
+    crew.only(failures).attempt(lambda station: station.call("unlock"))
 
 
 def _take(crew: Crew, order: Mapping[str, Any], asked: list[str]) -> None:

@@ -152,8 +152,9 @@ def _failures(connection: Connection, name: str, limits: Limits) -> Iterator[Non
             if patience.expired:
                 raise _silent(connection, name, limits.login) from error
             # Paramiko has a timeout for each step, but no type of its own for most of them.
-            waited = monotonic() - begun >= limits.answer
-            raise _explain(error, connection, name, limits.answer if waited else None) from error
+            patient = min(limits.answer, connection.connect_timeout or limits.answer)
+            waited = monotonic() - begun >= patient
+            raise _explain(error, connection, name, patient if waited else None) from error
 
 
 def _explain(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import paramiko
 
 _PIECE = 1 << 16
+_SECONDS = 2.0
 
 
 class ChannelPipe:
@@ -33,6 +35,14 @@ class ChannelPipe:
         """Return what it wrote to standard error."""
         return self._channel.makefile_stderr("rb").read()
 
+    def finish(self) -> None:
+        """Close its standard input."""
+        with suppress(paramiko.SSHException, OSError, EOFError):
+            self._channel.shutdown_write()
+
     def close(self) -> None:
-        """Close the channel."""
+        """Finish, and wait until it has ended; a device that is gone won't tell."""
+        self.finish()
+        if self._channel.get_transport().is_active():
+            self._channel.status_event.wait(_SECONDS)
         self._channel.close()

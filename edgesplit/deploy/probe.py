@@ -17,6 +17,8 @@ _SECONDS = 120.0
 _QUICK_SECONDS = 20.0
 _SIGNALS = 128  # A shell tells a signal as this and its number.
 _SCRIPTS = Path(__file__).parent / "remote"
+# Else a `platform.py` in the login's home, or where we are called, would stand for Python's own.
+_ISOLATED = ("-I", "-S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,8 @@ def glance(
     check = _script("import_check") if thorough else ""
     order = json.dumps({"root": root, "python": chosen, "check": check})
     sent = time()
-    done = host.run([python, "-c", _script("probe_script"), order], timeout=_SECONDS)
+    words = [python, *_ISOLATED, "-c", _script("probe_script"), order]
+    done = host.run(words, timeout=_SECONDS)
     back = time()
     if done.code != 0:
         machine = host.run(["uname", "-m"], timeout=_QUICK_SECONDS).out.decode(errors="replace")

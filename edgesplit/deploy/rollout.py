@@ -123,7 +123,7 @@ class Rollout:
         self._tell("wait")
         self.conduct.witness.ready(self.candidate.record, self._check)
         self._tell("trial")
-        self.conduct.witness.trial(self.candidate.record)
+        self.conduct.witness.trial(self.candidate.record, self._check)
 
     def _check(self) -> None:
         """Raise where a candidate's executor ended, for good or to restart."""

@@ -118,7 +118,7 @@ class Station:
         self._command(["sh", "-c", _CLAIM, "sh", found.root])
         path = self.blob(self._code.name)
         self.host.put({path + PARTIAL: self._code.content}, lambda _: None)
-        self._command([self.python, "-c", _ADOPT, path + PARTIAL, path])
+        self._command([self.python, "-I", "-S", "-c", _ADOPT, path + PARTIAL, path])
         sizes = {**found.sizes, self._code.name: len(self._code.content)}
         self._found = replace(found, owned=True, sizes=sizes)
 
@@ -148,6 +148,11 @@ class Station:
             self._dialogue = None
         self._dialogue = self._dialogue or Dialogue(self.host, argv)
         return self._dialogue.ask(self._words(verb, options), order, timeout=_HASH_SECONDS)
+
+    def finish(self) -> None:
+        """Let the process that answers verbs end; `close` waits for it."""
+        if self._dialogue is not None:
+            self._dialogue.finish()
 
     def close(self) -> None:
         """End the process that answers verbs, and the connection."""

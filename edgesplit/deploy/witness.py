@@ -26,8 +26,8 @@ class Witness(Protocol):
             EdgesplitError: One didn't become ready in time.
         """
 
-    def trial(self, record: Record) -> None:
-        """Return once one request with a known answer has gone through.
+    def trial(self, record: Record, check: Callable[[], None]) -> None:
+        """Return once one request with a known answer has gone through; `check` as for `ready`.
 
         Raises:
             EdgesplitError: It was not answered, or answered wrongly.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,18 +146,23 @@ def roll_back(
 def take_down(
     path: Path, *, purge: bool = False, dry_run: bool = False, ask: Ask | None = None
 ) -> tuple[str, ...]:
-    """Stop the executors of a deployment, drop its record, and return the devices.
+    """Stop the executors of a deployment and return its devices; `purge` drops its record.
+
+    Devices that an earlier allocation used, and that could not be told to stop, belong to it.
 
     Raises:
         DeployError: It is not deployed, or devices could not be reached; the others are stopped.
     """
     record = load_record(record_path(path))
-    devices = tuple(record.programs)
+    devices, gone = tuple(record.programs), tuple(one.name for one in record.left.devices)
     if not dry_run:
-        deployer.down(record.devices, devices, purge=purge, ask=ask)
+        with ExitStack() as stack:  # Each is done, whatever becomes of the other.
+            stack.callback(deployer.down, record.devices, devices, purge=purge, ask=ask)
+            if gone:
+                stack.callback(deployer.down, record.left, gone, purge=purge, ask=ask)
         if purge:
             record_path(path).unlink(missing_ok=True)
-    return devices
+    return (*devices, *gone)
 
 
 def _wish(prepared: Prepared) -> Wish:

@@ -16,7 +16,8 @@ class Succession:
     """How a deployment follows the one of this epoch.
 
     `excesses` are the devices that can't hold both: where there is one, the old has to drain, and
-    requests wait, before the new one starts.
+    requests wait, before the new one starts. Where both map the very same shards, which only
+    `deploy` knows, they may fit all the same.
     """
 
     epoch: int

@@ -40,29 +40,26 @@ class GatewayWitness:
             DeployError: One isn't ready in time, or has ended.
         """
         with self._gateway(record) as gateway:
-            devices = frozenset(record.table.devices)
-            for _ in range(int(READY_WITHIN / _LOOK)):
-                missing = gateway.wait_ready(devices, _LOOK)
-                if not missing:
-                    return
-                check()
-            states, first = gateway.states(), min(missing)
+            first = _await_ready(gateway, record, check)
+            if first is None:
+                return
+            state = gateway.states()[first]
         raise DeployError(
-            f"it is {states[first].value} after {READY_WITHIN:g} s",
+            f"it is {state.value} after {READY_WITHIN:g} s",
             where=first,
             remedy="check that its port can be reached from here and from the other devices",
         )
 
-    def trial(self, record: Record) -> None:
-        """Ask one request whose answer is known.
+    def trial(self, record: Record, check: Callable[[], None]) -> None:
+        """Ask one request whose answer is known, looking before whether an executor has ended.
 
         Raises:
-            DeployError: It was not answered, or answered wrongly.
+            DeployError: It was not answered, or answered wrongly; or an executor has ended.
         """
         if self.expected is None:
             return
         with self._gateway(record) as gateway:
-            gateway.wait_ready(frozenset(record.table.devices), READY_WITHIN)
+            _await_ready(gateway, record, check)
             try:
                 answer = gateway.infer(self.expected.inputs)
             except RequestError as error:
@@ -91,6 +88,17 @@ class GatewayWitness:
 
     def _gateway(self, record: Record) -> Gateway:
         return Gateway(record, self.secret, follow=False)
+
+
+def _await_ready(gateway: Gateway, record: Record, check: Callable[[], None]) -> str | None:
+    """Wait until all executors are ready, or too long; return the first that isn't."""
+    devices = frozenset(record.table.devices)
+    for _ in range(int(READY_WITHIN / _LOOK)):
+        missing = gateway.wait_ready(devices, _LOOK)
+        if not missing:
+            return None
+        check()
+    return min(missing)
 
 
 def _busy(gateway: Gateway) -> frozenset[str]:

@@ -88,8 +88,8 @@ def _blocks(graph: Graph, value: str, shares: Sequence[Share]) -> Publication:
 
 
 def _tiles(graph: Graph, stage: Stage) -> tuple[Publication, ...]:
-    shape = map_shape(graph, stage)
-    values = (graph.values[name] for name in _left(graph, stage))
+    values = [graph.values[name] for name in _left(graph, stage)]
+    shape = values[-1].shape[SPACE:] if values else ()
     return tuple(
         Publication(value.name, tuple(_tile(value, share, shape) for share in stage.shares))
         for value in values

@@ -121,8 +121,8 @@ def _succession(follows: Succession) -> str:
         for one in follows.excesses
     )
     return (
-        f"[yellow]epoch {follows.epoch} must drain first[/], since both don't fit ({told}): "
-        "requests wait meanwhile"
+        f"[yellow]epoch {follows.epoch} must drain first[/], unless the shards are the same: both "
+        f"don't fit ({told}), so requests wait meanwhile"
     )
 
 

@@ -27,7 +27,6 @@ _WORDS = {
     "plan": "reading the allocation",
     "build": "cutting shards",
     "verify": "comparing with the whole model",
-    "answers": "computing known answers",
     "measure": "measuring shards for pacing",
     "probe": "checking devices",
     "lock": "locking the cluster",

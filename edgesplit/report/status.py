@@ -29,7 +29,7 @@ def show_live(statuses: Iterable[ClusterStatus]) -> None:
     """Draw one status over the other on a terminal until there are no more."""
     with Live(console=people(), auto_refresh=False) as live:
         for status in statuses:
-            live.update(_picture(status, "since the line before"), refresh=True)
+            live.update(_picture(status, "since the refresh before"), refresh=True)
 
 
 def write_statuses(statuses: Iterable[ClusterStatus]) -> None:

@@ -105,24 +105,30 @@ class _Cut:
         outputs = [
             self._local[n] if n in local.produced else ir.Value(name="") for n in node.outputs
         ]
-        ceiled = bool(local.attributes.get("ceil_mode"))
-        made = [ir.Value(name=self._fresh(f"{v.name}(ceiled)")) for v in outputs]
+        doubtful = _is_doubtful(node, local.attributes)
+        made = [ir.Value(name=v.name and self._fresh(f"{v.name}(raw)")) for v in outputs]
         self.nodes.append(
             ir.Node(
                 node.domain,
                 node.op,
                 inputs,
                 attributes=self._attributes(node, original, local.attributes),
-                outputs=made if ceiled else outputs,
+                outputs=made if doubtful else outputs,
                 name=node.name,
                 overload=original.overload,
             )
         )
-        if ceiled:
-            # ONNX's shape inference counts windows that ONNX Runtime leaves out: say how many.
+        if doubtful:
             for raw, output, name in zip(made, outputs, node.outputs, strict=True):
                 if output.name:
-                    self._slice(raw, Region.full(local.produced[name].shape), output)
+                    self._declare(raw, local.produced[name].shape, output)
+
+    def _declare(self, raw: ir.Value, shape: tuple[int, ...], output: ir.Value) -> None:
+        """Say which shape a value has, where ONNX's shape inference thinks otherwise."""
+        name = self._fresh(f"shape of {output.name}")
+        self.nodes.append(
+            ir.Node("", "Reshape", [raw, self._ints(shape)], outputs=[output], name=name)
+        )
 
     def _original(self, node: Node) -> ir.Node:
         for name in filter(None, node.outputs):
@@ -206,14 +212,10 @@ class _Cut:
         return self._local[name]
 
     def _crop(self, read: Read, output: ir.Value) -> ir.Value:
-        return self._slice(
-            self._local[read.value], read.region.within(self._have[read.value]), output
-        )
-
-    def _slice(self, source: ir.Value, box: Region, output: ir.Value) -> ir.Value:
         """Add a Slice of a local value; before opset 10 its bounds are attributes."""
+        box = read.region.within(self._have[read.value])
         bounds = {"starts": box.lo, "ends": box.hi, "axes": tuple(range(box.rank))}
-        inputs: list[ir.Value | None] = [source]
+        inputs: list[ir.Value | None] = [self._local[read.value]]
         attributes: list[ir.Attr] = []
         if self._opset >= _SLICE_BY_INPUTS:
             inputs += [self._ints(ints) for ints in bounds.values()]
@@ -266,6 +268,12 @@ def _in_value_coordinates(spec: ShardSpec) -> Iterator[tuple[str, Region]]:
 def _longest(code: Code, box: Region) -> Region:
     start, _ = max(code.blocks, key=lambda block: block[1] - block[0])
     return box.with_axis(code.axis, start + box.lo[code.axis], start + box.hi[code.axis])
+
+
+def _is_doubtful(node: Node, attributes: Mapping[str, Any]) -> bool:
+    """Tell whether ONNX's shape inference may count other windows than ONNX Runtime makes."""
+    automatic = attributes.get("auto_pad", "NOTSET") != "NOTSET"
+    return "Pool" in node.op and bool(attributes.get("ceil_mode") or automatic)
 
 
 def _attribute(name: str, value: object, original: ir.Node) -> ir.Attr:

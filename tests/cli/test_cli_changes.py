@@ -108,6 +108,15 @@ def test_keys_are_new_after_they_were_rotated(deployed: Desk) -> None:
     assert deployed.json("infer", "allocation.yaml", "-i", "x.npy")["outputs"]
 
 
+def test_devices_that_could_not_be_told_to_stop_are_not_forgotten(deployed: Desk) -> None:
+    record = _record(deployed)
+    gone = {**record["cluster_file"]["devices"]["pi4"], "port": 1}
+    record["leaving"] = {**record["cluster_file"], "devices": {"camera": gone}}
+    deployed.write("left.deployed.json", json.dumps(record))
+    told = deployed.told("down", "left.yaml", "--dry-run")
+    assert "pi4, camera" in told.replace("\n", " ")
+
+
 def _record(desk: Desk) -> dict[str, Any]:
     path: Path = desk.folder / "allocation.deployed.json"
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -19,6 +19,7 @@ VERBS = (
     "demo",
     "init",
     "plan",
+    "doctor",
     "deploy",
     "rollback",
     "status",
@@ -27,6 +28,7 @@ VERBS = (
     "bench",
     "fail-node",
     "down",
+    "lab",
     "schema",
 )
 HEAVY = ("numpy", "onnx", "onnx_ir", "onnxruntime", "fabric", "paramiko", "pydantic", "zmq", "PIL")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import signal
+import subprocess
 
 import pytest
-from command_line import Desk, refused, strict_json
+from command_line import COMMAND, Desk, refused, strict_json
 
 from edgesplit.errors import HostError
 from edgesplit.operate.logs import Line, Silence
@@ -33,6 +37,22 @@ def test_logs_of_an_unknown_device_are_refused(deployed: Desk) -> None:
 
 def test_watching_without_a_terminal_takes_json(deployed: Desk) -> None:
     refused(deployed.run("status", "allocation.yaml", "--watch"), 2, "terminal", "--json")
+
+
+def test_on_a_terminal_one_status_is_drawn_over_the_other(deployed: Desk) -> None:
+    screen, terminal = pty.openpty()
+    words = [*COMMAND, "status", "allocation.yaml", "--watch"]
+    env = {**deployed.env, "TERM": "xterm"}
+    with subprocess.Popen(words, cwd=deployed.folder, env=env, stderr=terminal) as process:
+        os.close(terminal)
+        with os.fdopen(screen, "rb", buffering=0) as drawn:
+            seen = b""
+            while seen.count(b"since the refresh before") < 2:
+                seen += drawn.read(4096)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 130
+    assert seen.count(b"pi3") >= 2
+    assert b"\x1b[1A" in seen, "the cursor goes up"
 
 
 def test_status_has_release_epoch_load_and_board(deployed: Desk) -> None:

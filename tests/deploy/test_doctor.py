@@ -88,6 +88,17 @@ def test_a_folder_of_others_is_refused_and_not_written(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"thesis.tex": b"dear"}
 
 
+def test_modules_in_the_folder_where_we_are_called_are_not_taken_for_python_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("platform", "numpy", "queue"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('not the one you look for')\n")
+    monkeypatch.chdir(tmp_path)
+    one = checkups(local_device("d1", tmp_path / "d1"))["d1"]
+    assert not refusals(one)
+    assert look(one).modules is not None
+
+
 def test_another_version_that_is_deployed_is_told(tmp_path: Path) -> None:
     (tmp_path / "releases" / "r").mkdir(parents=True)
     (tmp_path / "current").symlink_to("releases/r")
@@ -99,7 +110,7 @@ def test_another_version_that_is_deployed_is_told(tmp_path: Path) -> None:
 
 
 def test_an_illegal_instruction_in_an_import_is_told_as_such(tmp_path: Path) -> None:
-    # What is imported is its only word besides -c; who looks around is given an order as well.
+    # What is imported is its only word besides -c; who looks around is given others.
     python = killed_by(tmp_path, '[ "$#" = 2 ]')
     device = replace(local_device("d1", tmp_path / "root"), python=python)
     one = checkups(device)["d1"]

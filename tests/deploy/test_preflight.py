@@ -71,6 +71,11 @@ def test_nothing_is_notable_of_a_healthy_device() -> None:
         ("machine", {"machine": "armv7l"}, "32-bit one (armv7l)"),
         ("folder", {"foreign": True}, "holds other files"),
         ("disk", {"free": 999_999}, "1.0 MB to push, 1.0 MB free"),
+        (
+            "memory",
+            {"memory": Memory(GIB // 5, GIB // 5, 0, None, 0)},
+            "205 MiB of memory are all it has",
+        ),
         ("modules", {"modules": Modules({**VERSIONS, "zmq": None})}, "lacks zmq"),
         ("modules", {"modules": Modules({**VERSIONS, "onnxruntime": "1.21.0"})}, "1.21.0 dies of"),
         ("modules", {"modules": Modules({}, signal="SIGILL")}, "died of SIGILL"),
@@ -119,6 +124,21 @@ def test_a_python_that_is_to_be_made_is_not_blamed_for_what_it_lacks() -> None:
     assert one.level is Level.NOTE
     assert "made" not in one.what
     assert "can't be tried before" in one.what
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"machine": "riscv64"}, "for riscv64 with the C library glibc-2.36"),
+        ({"libc": "-"}, "for aarch64 with the C library that it has"),
+    ],
+)
+def test_a_python_that_can_not_be_made_is_refused(changes: dict[str, str], words: str) -> None:
+    seen = replace(HEALTHY, modules=None, **changes)  # type: ignore[arg-type]
+    one = found(seen, "modules", replace(WANTED, python=None))
+    assert one.level is Level.REFUSAL
+    assert words in one.what
+    assert "`python`" in one.remedy
 
 
 def test_memory_that_our_executors_have_counts_as_available() -> None:

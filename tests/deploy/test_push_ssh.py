@@ -145,7 +145,7 @@ def test_a_full_disk_is_named(station: Station, tmp_path: Path, size: int) -> No
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(after=st.integers(2_000, 2_600_000), fate=st.sampled_from([Wire.CUT, Wire.FLIP]))
 def test_a_file_survives_a_bad_wire(

@@ -4,41 +4,39 @@ release goes on answering."""
 from __future__ import annotations
 
 import secrets
-import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import refused
 from deployments import PATIENCE
+from lab_harms import (
+    HARMED,
+    MB,
+    Harm,
+    flip,
+    frozen,
+    full,
+    injected,
+    known_by_another_key,
+    locked_out,
+    size,
+    slot,
+    squatted,
+    switched_off,
+    unknown,
+    upload,
+)
 from lab_site import FILE, WORDS, LabSite, lab_site, steady
 from relays import until
-from sshd_bed import make_key
 
-from edgesplit.deploy.programs import bind_of
-from edgesplit.deploy.standing import Slot
 from edgesplit.errors import ExitCode
 from edgesplit.lab import faults
-from edgesplit.lab.enter import environment, in_host, inside
 from edgesplit.lab.faults import Fault, Kind
 
 pytestmark = pytest.mark.lab
-
-HARMED = "pi3"
-_MB = 1 << 20
-_SQUAT = """
-import socket, sys
-with socket.create_server(("", int(sys.argv[1]))) as door:
-    print("there", flush=True)
-    sys.stdin.read()
-"""
-
-Harm = Callable[[LabSite], AbstractContextManager[None]]
 
 
 @pytest.fixture(scope="module")
@@ -55,84 +53,6 @@ def here(bed: LabSite) -> Iterator[LabSite]:
         bed.mend()
 
 
-@contextmanager
-def locked_out(here: LabSite) -> Iterator[None]:
-    """Have a host let nobody in by the operator's key."""
-    host, keys = here.lab.host(HARMED), "/home/pi/.ssh/authorized_keys"
-    in_host(here.lab, host, ["mv", keys, f"{keys}.hidden"])
-    try:
-        yield
-    finally:
-        in_host(here.lab, host, ["mv", f"{keys}.hidden", keys])
-
-
-@contextmanager
-def known_by(here: LabSite, key: str) -> Iterator[None]:
-    """Have the operator know a host by this key, or not at all."""
-    path = here.lab.folder / "known_hosts"
-    before, address = path.read_text(), here.lab.host(HARMED).address
-    others = "".join(f"{line}\n" for line in before.splitlines() if address not in line)
-    path.write_text(others + (f"{address} {key}\n" if key else ""))
-    try:
-        yield
-    finally:
-        path.write_text(before)
-
-
-@contextmanager
-def known_by_another_key(here: LabSite) -> Iterator[None]:
-    path = here.desk.folder / f"key-{secrets.token_hex(4)}"
-    with known_by(here, make_key(path)):
-        yield
-
-
-def unknown(here: LabSite) -> AbstractContextManager[None]:
-    return known_by(here, "")
-
-
-@contextmanager
-def injected(here: LabSite, kind: Kind, amount: float | None = None) -> Iterator[None]:
-    fault = faults.inject(here.lab, Fault(kind, HARMED, amount))
-    try:
-        yield
-    finally:
-        faults.undo(here.lab, fault)
-
-
-def switched_off(here: LabSite) -> AbstractContextManager[None]:
-    return injected(here, Kind.POWER_OFF)
-
-
-def frozen(here: LabSite) -> AbstractContextManager[None]:
-    return injected(here, Kind.FREEZE)
-
-
-def full(here: LabSite) -> AbstractContextManager[None]:
-    return injected(here, Kind.DISK_FULL, _MB)
-
-
-@contextmanager
-def squatted(here: LabSite) -> Iterator[None]:
-    """Have somebody else listen where the next release's executor would."""
-    host, record = here.lab.host(HARMED), here.record
-    port = bind_of(record.devices.device(HARMED), record.epoch + 1).rpartition(":")[2]
-    words = inside(here.lab, host, [sys.executable, "-c", _SQUAT, port])
-    with subprocess.Popen(
-        words,
-        env=environment(here.lab, host),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as squatter:
-        assert squatter.stdout is not None
-        assert squatter.stdout.readline() == "there\n"
-        try:
-            yield
-        finally:
-            assert squatter.stdin is not None
-            squatter.stdin.close()
-
-
 @pytest.mark.parametrize(
     ("harm", "told"),
     [
@@ -140,7 +60,7 @@ def squatted(here: LabSite) -> Iterator[None]:
         (known_by_another_key, ("has changed", "nothing was sent", "ssh-keygen -R")),
         (unknown, ("is not known", "nothing was sent", "log in once with ssh")),
         (switched_off, ("can't be reached", "switched on")),
-        (frozen, ("did not answer within 15 s", "not overloaded")),
+        (frozen, ("did not answer within 5 s", "not overloaded")),
         (full, ("the disk is too full", "1.0 MB free", "free some space")),
         (squatted, ("its executor did not come up", "in use", "try: ")),
     ],
@@ -191,16 +111,6 @@ def test_a_disk_that_fills_up_meanwhile(here: LabSite) -> None:
         here.goes_on()
 
 
-def upload(here: LabSite) -> int:
-    """Return how much a host has of the blob that is being uploaded to it."""
-    return max((path.stat().st_size for path in here.root(HARMED).blobs.glob("*.part")), default=0)
-
-
-def size(here: LabSite) -> int:
-    """Return the bytes of a host's large blob."""
-    return max(path.stat().st_size for path in here.root(HARMED).blobs.iterdir())
-
-
 def test_an_upload_that_is_cut_goes_on_there(here: LabSite) -> None:
     before, whole = here.record, size(here)
     byte = secrets.randbelow(whole * 3 // 4)
@@ -238,10 +148,6 @@ def test_an_upload_outlasts_a_link_that_comes_back(here: LabSite) -> None:
         assert here.settled()
 
 
-def slot(here: LabSite) -> Slot:
-    return here.standings()[HARMED].own
-
-
 def test_a_flipped_byte_is_found_at_the_start_and_mended_by_the_next_deploy(here: LabSite) -> None:
     blob = flip(here)
     with here.load() as load:
@@ -251,21 +157,8 @@ def test_a_flipped_byte_is_found_at_the_start_and_mended_by_the_next_deploy(here
         steady(load)
         assert here.desk.run("status", FILE).returncode == ExitCode.DEGRADED
         assert f"blob {blob} is damaged" in here.desk.done("logs", FILE, HARMED)
-        assert f"{size(here) / _MB:.3g} MiB" in here.deploys()
+        assert f"{size(here) / MB:.3g} MiB" in here.deploys()
         assert here.whole(HARMED)
-
-
-def flip(here: LabSite) -> str:
-    """Change one bit of a host's large blob as it lies there, not as it is in memory."""
-    path = max(here.root(HARMED).blobs.iterdir(), key=lambda path: path.stat().st_size)
-    content = bytearray(path.read_bytes())
-    content[secrets.randbelow(len(content))] ^= 1
-    flipped = path.with_name("flipped")
-    flipped.write_bytes(content)
-    owner = path.stat()
-    shutil.chown(flipped, owner.st_uid, owner.st_gid)
-    flipped.replace(path)
-    return path.name
 
 
 def test_of_two_operators_one_is_told_about_the_other(here: LabSite, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -114,28 +115,25 @@ class TestParityAndPins:
             assert len(stage.parity) == (2 if coded else 0)
 
     def test_without_parity_no_device_is_spent_on_it(self, alex: Graph) -> None:
-        allocation = search(alex, equal_cluster(6), spec(parity=0))
-        assert not any(stage.parity for stage in allocation.stages)
-        assert (
-            predicted(allocation).latency
-            < predicted(search(alex, equal_cluster(6), spec())).latency
-        )
+        bare, coded = (search(alex, equal_cluster(6), spec(parity=rows)) for rows in (0, 1))
+        assert not any(stage.parity for stage in bare.stages)
+        assert predicted(bare).latency < predicted(coded).latency
 
     def test_pins_hold(self, alex: Graph) -> None:
         pins = (
             Pin("conv1", devices=("pi3",), split="whole"),
             Pin("conv4", devices=("pi4", "pi2"), parity=("pi5",)),
             Pin("conv5", split="output", parity=1),
-            Pin("fc6", devices=("pi2", "pi1"), split="output", parity=0),
+            Pin("fc6", devices=("pi6", "pi1"), split="output", parity=0),
             Pin("fc7", split="whole"),
         )
-        allocation = search(alex, equal_cluster(5), spec(pins=pins))
+        allocation = search(alex, equal_cluster(6), spec(pins=pins))
         check(alex, allocation)
         assert stage_of(allocation, "conv1").devices == ("pi3",)
         assert stage_of(allocation, "conv4").devices == ("pi4", "pi2", "pi5")
         assert stage_of(allocation, "conv4").parity == ("pi5",)
         assert len(stage_of(allocation, "conv5").parity) == 1
-        assert stage_of(allocation, "fc6").devices == ("pi2", "pi1")
+        assert stage_of(allocation, "fc6").devices == ("pi6", "pi1")
         assert stage_of(allocation, "fc7").split == "whole"
 
     def test_a_pin_that_cannot_be_met_is_named(self, alex: Graph) -> None:
@@ -168,16 +166,12 @@ class TestBudgets:
 
 def test_faster_devices_get_larger_tiles(vgg: Graph) -> None:
     slow = [device(f"old{n}", memory=LARGE) for n in range(2)]
-    fast = [
-        device(f"new{n}", memory=LARGE, profile="raspberry-pi-4b", link=GIGABIT) for n in range(2)
-    ]
+    kind = {"profile": "raspberry-pi-4b", "link": GIGABIT}
+    fast = [device(f"new{n}", memory=LARGE, **kind) for n in range(2)]
     allocation = search(vgg, cluster(*slow, *fast), spec())
     stage = stage_of(allocation, "conv1_2")
     assert stage.split == "spatial"
-    areas = {
-        share.device: (share.tile[0][1] - share.tile[0][0]) * (share.tile[1][1] - share.tile[1][0])
-        for share in stage.shares
-    }
+    areas = {s.device: prod(hi - lo for lo, hi in s.tile) for s in stage.shares}
     assert set(areas) == {"old0", "old1", "new0", "new1"}
     assert areas["new0"] == pytest.approx(2.4 * areas["old0"], rel=0.1)
 
@@ -194,12 +188,12 @@ def test_a_device_more_never_makes_alexnet_slower(alex: Graph) -> None:
 @st.composite
 def graphs(draw: st.DrawFn) -> Graph:
     """Chains with a skip now and then, large enough for splits to pay at times."""
-    side = draw(st.integers(5, 40))
+    side = draw(st.integers(5, 20))
     net = Sketch(1, draw(st.integers(1, 8)), side, side)
-    for index in range(draw(st.integers(1, 5))):
+    for index in range(draw(st.integers(1, 4))):
         kernel = draw(st.sampled_from([1, 3]))
         before, shape = net.at, net.shape
-        net.conv(f"conv{index}", draw(st.sampled_from([16, 40, 700])), kernel, 1, kernel // 2)
+        net.conv(f"conv{index}", draw(st.sampled_from([16, 40, 200])), kernel, 1, kernel // 2)
         if net.shape == shape and draw(st.booleans()):
             net.add(f"add{index}", before)
         elif draw(st.booleans()):
@@ -236,7 +230,7 @@ def found(graph: Graph, devices: Cluster, model: ModelSpec) -> Allocation | None
         return None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(graphs(), clusters, models)
 def test_any_plan_is_valid_within_budgets_and_no_worse_with_a_device_more(
     graph: Graph, devices: Cluster, model: ModelSpec
@@ -255,14 +249,14 @@ def test_any_plan_is_valid_within_budgets_and_no_worse_with_a_device_more(
 
 @settings(max_examples=15, deadline=None)
 @given(graphs(), st.integers(1, 6), models)
-def test_a_plan_is_at_least_as_good_as_one_device_and_as_the_heuristics(
+def test_a_plan_is_at_least_as_good_as_one_device(
     graph: Graph, count: int, model: ModelSpec
 ) -> None:
-    devices = equal_cluster(count, memory=2048 * MIB)
-    best = predicted(search(graph, devices, model))
-    for other in (single, procedure1):
-        rival = predicted(other(graph, devices, model))
-        if model.objective == "latency" and other is single:
-            assert best.latency <= rival.latency * (1 + 1e-9)
-        elif model.objective == "throughput":
-            assert best.throughput >= rival.throughput * (1 - 1e-9)
+    devices = equal_cluster(count, memory=4096 * MIB)
+    best, alone = (predicted(plan(graph, devices, model)) for plan in (search, single))
+    if model.objective == "latency":
+        assert best.latency <= alone.latency * (1 + 1e-9)
+    else:
+        heuristic = predicted(procedure1(graph, devices, model))
+        assert best.throughput >= heuristic.throughput * (1 - 1e-9)
+        assert best.throughput >= alone.throughput * (1 - 1e-9)

@@ -33,16 +33,17 @@ NARROW: dict[str, dict[str, float | int]] = {
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    """Five devices so slow that splitting a narrow model pays, two of them half as slow."""
+    """Devices so slow that splitting a narrow model pays, one of them half as slow."""
     for name, speed in (("slow", 1e5), ("less-slow", 2e5)):
         monkeypatch.setitem(profiles.PROFILES, name, Profile(name, speed, speed, 1e-3, 1e-3))
-    kinds = ["slow", "less-slow", "slow", "slow", "less-slow"]
+    kinds = ["slow", "slow", "slow", "less-slow"]
     link = Link(1e7, 1e-4)
     return cluster(*(device(f"d{n}", profile=kind, link=link) for n, kind in enumerate(kinds)))
 
 
-@pytest.mark.parametrize("parity", [0, 1])
-@pytest.mark.parametrize("name", NARROW)
+@pytest.mark.parametrize(
+    ("name", "parity"), [("vgg16", 0), ("vgg16", 1), ("resnet50", 1), ("xception", 0), ("c3d", 0)]
+)
 def test_the_zoo(name: str, parity: int, slow: Cluster, tmp_path: Path) -> None:
     graph = import_model(catalogue.build(name, NARROW[name], tmp_path), tmp_path / "imported")
     allocation = search(graph, slow, spec(parity=parity))

@@ -94,6 +94,12 @@ class Desk:
         assert old in text
         return self.write(to, text.replace(old, new, 1))
 
+    def edit_line(self, name: str, old: str, new: str) -> str:
+        """Change one passage of a file; return the number of the line that it begins on."""
+        before = (self.folder / name).read_text(encoding="utf-8").partition(old)[0]
+        self.edit(name, old, new, name)
+        return str(before.count("\n") + 1)
+
     def start(self) -> None:
         """Write the starter files, with ports that are free."""
         self.done("init", ".")
@@ -177,7 +183,7 @@ def refused(finished: subprocess.CompletedProcess[str], code: int, *fragments: s
     assert "try: " in finished.stderr or "expected" in finished.stderr
     assert finished.stdout == ""
     for fragment in fragments:
-        assert fragment in finished.stderr
+        assert fragment in finished.stderr, finished.stderr
 
 
 def free_ports(count: int) -> list[int]:

@@ -142,7 +142,7 @@ class Unconvinced:
     def ready(self, *_: object) -> None:
         raise self.failure
 
-    def trial(self, _: Record) -> None:
+    def trial(self, *_: object) -> None:
         raise AssertionError("it was never ready")
 
     def drained(self, _: Record) -> frozenset[str]:

@@ -144,12 +144,17 @@ def manager() -> "dict[str, Any]":
         return {"manager": False, "linger": None}
     user = pwd.getpwuid(os.getuid()).pw_name
     os.environ.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
-    shown = _run(["loginctl", "show-user", user, "--property=Linger"])
-    marked = (Path("/var/lib/systemd/linger") / user).exists()
     return {
         "manager": _run(["systemctl", "--user", "show", "--property=Version"]) is not None,
-        "linger": marked or (shown or "").strip() == "Linger=yes",
+        "linger": _lingers(user),
     }
+
+
+def _lingers(user: str) -> bool:
+    if (Path("/var/lib/systemd/linger") / user).exists():
+        return True
+    shown = _run(["loginctl", "show-user", user, "--property=Linger"])
+    return (shown or "").strip() == "Linger=yes"
 
 
 def board() -> "dict[str, Any]":
@@ -219,10 +224,14 @@ def _remember(memo: Path, found: "dict[str, Any]") -> None:
 
 
 def _check(path: str, check: str) -> "dict[str, Any]":
-    """Run the check in a child, so that what kills it can be told."""
+    """Run the check in a child, so that what kills it can be told.
+
+    It begins where no module lies about that Python would take for the one that is asked for.
+    """
     try:
         child = subprocess.Popen(
             [path, "-c", check],
+            cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -255,8 +264,9 @@ def main() -> None:
     chosen = order["python"] or provisioned(root, release.get("python", ""))
     if order["check"] and chosen:
         path = str(Path(chosen).expanduser())
+        place = Path(shutil.which(path) or path).absolute()
         memo = root / "checked.json" if seen["owned"] else None
-        seen["modules"] = thorough(shutil.which(path) or path, order["check"], memo)
+        seen["modules"] = thorough(str(place), order["check"], memo)
     seen.update(begun=begun, ended=time.time())
     sys.stdout.write("\n" + json.dumps(seen) + "\n")
 

@@ -22,11 +22,13 @@ Group = tuple[int, ...]
 def groups(devices: Sequence[Device]) -> Iterator[Group]:
     """Yield groups of devices, each from its fastest to its slowest, large ones first.
 
-    Of each leading part of the file the fastest ones, so that the groups of a cluster are among
-    those of any that has more devices at its end: a device more can't make a plan slower.
+    Each device alone, and of each leading part of the file the fastest ones, so that the groups of
+    a cluster are among those of any that has more devices at its end: a device more can't make a
+    plan slower.
     """
     found: dict[frozenset[tuple[object, int]], Group] = {}
     for end in range(1, len(devices) + 1):
+        found.setdefault(frozenset({(kind(devices[end - 1]), 1)}), (end - 1,))
         order = sorted(range(end), key=lambda index: slowness(devices[index]))
         for size in (size for size in SIZES if size <= end):
             kinds = Counter(kind(devices[index]) for index in order[:size])

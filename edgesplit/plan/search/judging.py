@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgesplit.cost.simulate import simulate
 from edgesplit.graph.model import Graph
@@ -30,10 +30,14 @@ class Judged:
         return (*figures, self.devices)
 
 
-def judge(graph: Graph, allocation: Allocation) -> Judged:
-    """Simulate an allocation on its own task table."""
+def judge(graph: Graph, allocation: Allocation, limit: Judged | None = None) -> Judged | None:
+    """Simulate an allocation on its own task table; None where it is no better than the limit."""
     lowered = lower(graph, allocation)
     run = simulate(lowered.table, costs(graph, allocation, lowered))
+    devices = len(lowered.table.devices)
+    found = Judged(allocation, run.latency, 1 / run.throughput, devices, 0)
+    if limit is not None and found.rank >= limit.rank:
+        return None
     memory = footprints(graph, allocation, lowered)
-    excess = max(use.total - allocation.cluster.device(name).memory for name, use in memory.items())
-    return Judged(allocation, run.latency, 1 / run.throughput, len(memory), max(0, excess))
+    over = (use.total - allocation.cluster.device(name).memory for name, use in memory.items())
+    return replace(found, excess=max(0, *over))

@@ -34,7 +34,8 @@ def random_allocation(graph: Graph, cluster: Cluster, model: ModelSpec, seed: in
     random = Random(seed)  # noqa: S311 - a baseline needs to be repeatable, not secret
     for _ in range(DRAWS):
         allocation = Allocation(cluster, model, graph.digest, drawing.stages(random))
-        if not judge(graph, allocation).excess:
+        judged = judge(graph, allocation)
+        if judged is not None and not judged.excess:
             return replace(allocation, prediction=predict(graph, allocation))
     raise PlanError(
         f"none of {DRAWS} random assignments of {graph.name} fits the memory budgets",

@@ -8,6 +8,7 @@ from functools import cached_property
 from math import inf
 
 from edgesplit.cost.chain import Chain
+from edgesplit.cost.memory import BASE
 from edgesplit.errors import PlanError
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Allocation
@@ -30,7 +31,7 @@ from edgesplit.spec.model import ModelSpec
 TRUST = 1.1
 """How far above the simulation a path's own estimate may be."""
 
-RENTS = (1e-10, 1e-9, 1e-8, 1e-7)
+RENTS = (1e-10, 5e-10, 2e-9, 1e-8, 1e-7)
 """Seconds a byte of memory is taken to cost, one after the other, where paths exceed budgets."""
 
 
@@ -44,11 +45,12 @@ def search(graph: Graph, cluster: Cluster, model: ModelSpec) -> Allocation:
         PlanError: A pin can't be met, or the model doesn't fit the devices.
     """
     best = _Search(graph, cluster, model, resolve(graph, cluster, model)).best()
-    rival = best
-    if best is None or model.objective == "throughput" or _short(graph, cluster, model):
-        rival = _heuristic(graph, cluster, model, needed=best is None)
-    chosen = min(filter(None, (best, rival)), key=lambda found: found.rank)
-    return replace(chosen.allocation, prediction=predict(graph, chosen.allocation))
+    if best is None:
+        return procedure1(graph, cluster, model)
+    chosen = best.allocation
+    if model.objective == "throughput" or _short(graph, cluster, model):
+        chosen = _better(graph, best)
+    return replace(chosen, prediction=predict(graph, chosen))
 
 
 def _short(graph: Graph, cluster: Cluster, model: ModelSpec) -> bool:
@@ -57,14 +59,13 @@ def _short(graph: Graph, cluster: Cluster, model: ModelSpec) -> bool:
     return any(device.memory < needed for device in cluster.devices)
 
 
-def _heuristic(graph: Graph, cluster: Cluster, model: ModelSpec, *, needed: bool) -> Judged | None:
-    """Return what Procedure 1 finds; None, unless it is needed, where it finds nothing."""
+def _better(graph: Graph, best: Judged) -> Allocation:
+    """Return what Procedure 1 finds where that is better."""
     try:
-        return judge(graph, procedure1(graph, cluster, model))
-    except PlanError:
-        if needed:
-            raise
-        return None
+        rival = procedure1(graph, best.allocation.cluster, best.allocation.model)
+    except PlanError:  # It gives a device one stage only, so it may fail where the search doesn't.
+        return best.allocation
+    return best.allocation if judge(graph, rival, best) is None else rival
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,7 @@ class _Search:
                 if self._held is None and waiting:
                     self._settle(waiting.pop())
         for candidate in sorted(waiting, key=lambda candidate: candidate.estimate):
-            if candidate.estimate < TRUST * self._limit:
-                self._settle(candidate)
+            self._settle(candidate)
         return self._held
 
     @property
@@ -122,20 +122,27 @@ class _Search:
     def _settle(self, candidate: _Candidate) -> None:
         """Judge a candidate, then others of its runs with memory dearer while it's too large."""
         for rent in RENTS:
-            if not self._judge(candidate.path).excess:
+            if candidate.estimate >= TRUST * self._limit or not self._too_large(candidate.path):
                 return
-            dearer = self._found(candidate.runs, candidate.measure, rent)
-            candidate = dearer[0]
-        self._judge(candidate.path)
+            (candidate,) = self._found(candidate.runs, candidate.measure, rent)
+        self._too_large(candidate.path)
 
-    def _judge(self, path: Path) -> Judged:
-        """Simulate a path, and hold it if it fits and is the best so far."""
+    def _too_large(self, path: Path) -> bool:
+        """Hold a path if it is the best so far; tell whether it would be, but exceeds a budget."""
+        if self._memory(path) > max(device.memory for device in self.cluster.devices):
+            return True
         drawn = stages(self._pricing.runs, path.runs)
         drawn = in_file_order(drawn, self.cluster.devices, self.pinned.devices)
-        found = judge(self.graph, Allocation(self.cluster, self.model, self.graph.digest, drawn))
-        if not found.excess and (self._held is None or found.rank < self._held.rank):
+        allocation = Allocation(self.cluster, self.model, self.graph.digest, drawn)
+        found = judge(self.graph, allocation, self._held)
+        if found is not None and not found.excess:
             self._held = found
-        return found
+        return found is not None and found.excess > 0
+
+    def _memory(self, path: Path) -> float:
+        """Return what an executor needs at least; of runs whole on a device it is not the sum."""
+        steps = [step for step in path.steps if step[1].split != "whole"]
+        return BASE + sum(self._pricing.run(*step).memory for step in steps)
 
     def _allowed(self, layout: Layout, size: int) -> Iterator[Run]:
         """Yield the runs of a layout; convolutions are cut on channels over the whole group only.
@@ -152,7 +159,8 @@ class _Search:
     def _floor(self, group: Group) -> float:
         """Return seconds that no plan of a group can beat: its arithmetic, spread perfectly."""
         profiles = self._pricing.runs.parts.profiles
-        speed = sum(profiles[index].macs_per_second for index in group)
+        named = {self._permits.numbers[name] for name in self.pinned.devices}
+        speed = sum(profiles[index].macs_per_second for index in named.union(group))
         return sum(layer.macs for layer in self.graph.layers) / speed
 
     @cached_property
