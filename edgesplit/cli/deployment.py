@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgesplit.cli.arguments import AllocationFile, DryRun, Json
+from edgesplit.cli.hostkeys import asking
 from edgesplit.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def deploy(
     from edgesplit.report.progress import LaunchProgress
 
     with LaunchProgress() as progress:
-        launched = launch(allocation, progress, ask=_ask, rotate_keys=rotate_keys)
+        launched = launch(allocation, progress, ask=asking(), rotate_keys=rotate_keys)
     if as_json:
         write_json(deployed_result(launched))
     else:
@@ -50,7 +51,7 @@ def _preview(allocation: Path, *, rotate_keys: bool, as_json: bool) -> None:
     from edgesplit.report.progress import LaunchProgress
 
     with LaunchProgress() as progress:
-        would = preview(allocation, progress, ask=_ask, rotate_keys=rotate_keys)
+        would = preview(allocation, progress, ask=asking(), rotate_keys=rotate_keys)
     if as_json:
         write_json(would)
     else:
@@ -68,16 +69,11 @@ def rollback(allocation: AllocationFile, dry_run: DryRun = False, as_json: Json 
     from edgesplit.report.progress import LaunchProgress
 
     with LaunchProgress() as progress:
-        done = roll_back(allocation, progress, ask=_ask, dry_run=dry_run)
+        done = roll_back(allocation, progress, ask=asking(), dry_run=dry_run)
     if as_json:
         write_json(rollback_result(done, dry_run=dry_run))
     else:
         show_rollback(done, allocation, dry_run=dry_run)
-
-
-def _ask(device: str, fingerprint: str) -> bool:
-    """Decide on an unknown host key, where the cluster file says `host_keys: ask`."""
-    return typer.confirm(f"{device} has the unknown host key {fingerprint}; trust it?", err=True)
 
 
 def status(

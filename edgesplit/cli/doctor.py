@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edgesplit.cli.arguments import Json
+from edgesplit.cli.hostkeys import asking
 from edgesplit.errors import ExitCode
 
 
@@ -24,7 +25,7 @@ def doctor(
 
     found = load_cluster(cluster)
     with working("looking at the devices"):
-        checkups = examine_cluster(found)
+        checkups = examine_cluster(found, asking())
     if as_json:
         write_json(doctor_result(checkups))
     else:

@@ -162,10 +162,14 @@ class TaskTable:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the table's JSON text, in hex."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
+        return hashlib.sha256(self._text.encode()).hexdigest()
 
     def to_json(self) -> str:
         """Return the table as canonical JSON text."""
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         return json.dumps(_plain(self), separators=(",", ":"), sort_keys=True)
 
     @classmethod

@@ -98,6 +98,9 @@ class Station:
         seen = glance(self.host, self.python, self._wanted_root, chosen, thorough=thorough)
         if isinstance(seen, Probe):
             self._found = seen
+            if not self.bare:
+                # What starts executors has no shell: a name or `~/...` means nothing to it.
+                self.interpreter = seen.interpreter or self.python
         return seen
 
     def bootstrap(self) -> None:

@@ -15,7 +15,7 @@ from relays import KEYS, LINK, local_cluster, local_device, relay_release, witne
 from sshd_bed import SshdBed, SshdHost, free_port, make_key, sshd_bed
 
 from edgesplit.deploy.crew import open_crew
-from edgesplit.deploy.deployer import Wish, deploy
+from edgesplit.deploy.deployer import Wish, deploy, down
 from edgesplit.deploy.findings import Finding, Level
 from edgesplit.deploy.preflight import Checkup, examine_cluster
 from edgesplit.deploy.probe import Probe
@@ -196,6 +196,21 @@ def test_a_bare_device_is_said_to_be_given_a_python(bed: SshdBed) -> None:
 
 
 @pytest.mark.ssh
+def test_an_interpreter_in_the_home_there_runs_executors(bed: SshdBed, tmp_path: Path) -> None:
+    server = bed.hosts[0]
+    (server.home / "py").symlink_to(sys.prefix)
+    port = free_port([server.address])
+    cluster = Cluster("homely", (server.device("d1", port=port, python="~/py/bin/python"),), LINK)
+    wish = Wish(relay_release(tmp_path / "store", ("d1",)), cluster, KEYS.public)
+    try:
+        deploy(wish, tmp_path / "r.json", witness=witness())
+        with open_crew(cluster.devices, cluster.name) as crew:
+            assert crew.stations["d1"].call("state")["slots"]["1"]["running"]
+    finally:
+        down(cluster, ("d1",), purge=True)
+
+
+@pytest.mark.ssh
 def test_an_interpreter_that_is_killed_over_ssh_is_told(bed: SshdBed, tmp_path: Path) -> None:
     device = bed.hosts[0].device("d1", port=1, python=killed_by(tmp_path, "true"))
     one = checkups(device)["d1"]
@@ -220,6 +235,25 @@ def test_doctor_tells_everything_and_fails(bed: SshdBed, tmp_path: Path) -> None
     told = json.loads(desk.run("doctor", "cluster.yaml", "--json").stdout)
     assert sorted(told["refused"]) == ["changed", "down", "refused", "unknown"]
     assert told["devices"]["down"]["seen"] is None
+
+
+@pytest.mark.ssh
+@pytest.mark.parametrize(("answers", "ready"), [("y\ny\n", True), ("y\nn\n", False), ("", False)])
+def test_doctor_asks_about_every_unknown_key(
+    bed: SshdBed, tmp_path: Path, answers: str, ready: bool
+) -> None:
+    known = tmp_path / "known"
+    known.touch()
+    asked = {"known_hosts": str(known), "host_keys": "ask"}
+    devices = tuple(remote(server, f"d{i}", **asked) for i, server in enumerate(bed.hosts))
+    desk = Desk(tmp_path, tmp_path / "cache")
+    plain = cluster_to_plain(Cluster("doctored", devices, LINK))
+    desk.write("cluster.yaml", yaml.safe_dump(plain))
+    finished = desk.run("doctor", "cluster.yaml", stdin=answers)
+    assert finished.returncode == (0 if ready else 1), finished.stderr
+    assert finished.stderr.count("trust it?") == 2
+    assert len(known.read_text().splitlines()) == answers.count("y")
+    assert ("is not known" in finished.stderr) == (not ready)
 
 
 def test_doctor_finds_a_healthy_cluster_ready(tmp_path: Path) -> None:

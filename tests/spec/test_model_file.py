@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgesplit.errors import SpecErrors
@@ -87,6 +87,7 @@ def errors(folder: Path, text: str) -> list[str]:
     ]
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(specs)
 def test_a_model_written_as_yaml_is_read_back(spec: ModelSpec) -> None:
     plain = model_to_plain(spec, HERE)

@@ -54,12 +54,12 @@ class Desk:
         own = {"EDGESPLIT_CACHE": str(self.cache), "EDGESPLIT_HOME": str(self.home)}
         return {**os.environ, "COLUMNS": "80", **own, **self.extra}
 
-    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*COMMAND, *map(str, words)],
             cwd=self.folder,
             env=self.env,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=_PATIENCE,

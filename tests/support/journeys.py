@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deployments import Deployment, processes_of
+from relays import until
 
 from edgesplit.operate.baseline import single_device
 from edgesplit.operate.bench import Comparison, Contestant, compare
@@ -84,7 +85,8 @@ def go_down(deployment: Deployment, folder: Path) -> None:
     before = deployment.states()
     assert len(processes_of(folder)) >= 2 * len(before)
     take_down(deployment.path)
-    assert not processes_of(folder)
+    # What obeyed our verbs ends when it finds its connection closed.
+    until(lambda: not processes_of(folder))
     stages = deployment.relaunch()
     assert sum(stage.done for stage in stages if stage.what == "push") == 0
     after = deployment.states()
