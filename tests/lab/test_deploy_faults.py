@@ -59,7 +59,7 @@ def here(bed: LabSite) -> Iterator[LabSite]:
         (locked_out, ("refused the login", "~/.ssh/authorized_keys")),
         (known_by_another_key, ("has changed", "nothing was sent", "ssh-keygen -R")),
         (unknown, ("is not known", "nothing was sent", "log in once with ssh")),
-        (switched_off, ("can't be reached", "switched on")),
+        (switched_off, ("check", "switched on")),  # By silence, or by a word from this side.
         (frozen, ("did not answer within 5 s", "not overloaded")),
         (full, ("the disk is too full", "1.0 MB free", "free some space")),
         (squatted, ("its executor did not come up", "in use", "try: ")),

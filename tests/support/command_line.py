@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -187,18 +188,19 @@ def refused(finished: subprocess.CompletedProcess[str], code: int, *fragments: s
 
 
 def free_ports(count: int) -> list[int]:
-    """Return the first of so many pairs of ports that are free: a device takes two in a row."""
-    with ExitStack() as stack:
-        found: list[int] = []
-        while len(found) < count:
-            first = stack.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            second = stack.enter_context(socket.socket())
-            with suppress(OSError, OverflowError):
-                second.bind(("127.0.0.1", port + 1))
-                found.append(port)
-        return found
+    """Return the first of so many pairs of ports that are free: a device takes two in a row.
+
+    As many pairs above them, which a bench takes, are free too. All are below those that the kernel
+    gives to whoever asks for none, so that nobody has them by chance meanwhile.
+    """
+    while True:
+        first = 20000 + secrets.randbelow(10000)
+        try:
+            for port in range(first, first + 4 * count):
+                socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return list(range(first, first + 2 * count, 2))
 
 
 def heard(process: subprocess.Popen[str], *fragments: str) -> str:
