@@ -51,6 +51,14 @@ def infer(
         show_answer(answer, top, names)
 
 
+_SlipLimit = Annotated[
+    float,
+    typer.Option(
+        min=0, help="Share of the mean latency that pacing may overrun before a run is void."
+    ),
+]
+
+
 def bench(
     allocation: AllocationFile,
     *,
@@ -67,12 +75,7 @@ def bench(
     save: Annotated[
         Path | None, typer.Option(callback=checked_place, help="Save the raw samples as CSV.")
     ] = None,
-    slip_limit: Annotated[
-        float,
-        typer.Option(
-            min=0, help="Share of the mean latency that pacing may overrun before a run is void."
-        ),
-    ] = 0.05,
+    slip_limit: _SlipLimit = 0.05,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

@@ -75,22 +75,7 @@ class Executor:
         self._poller.register(self._wake, zmq.POLLIN)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
-            self._listener = Listener(
-                self._context,
-                self._poller,
-                secret=secret,
-                endpoint=program.bind,
-                devices={name: peer.public for name, peer in program.peers.items()},
-                gateways=program.gateways,
-                max_frame=loaded.max_frame,
-                mark=2 * table.window,
-            )
-            self._outgoing = Outgoing(
-                self._context,
-                self._poller,
-                secret=secret,
-                peers={name: program.peers[name] for name in sorted(loaded.sends)},
-            )
+            self._listener, self._outgoing = self._open_sockets(loaded, secret)
         except (zmq.ZMQError, ValueError) as error:
             self._context.destroy(linger=0)
             raise RuntimeFault(
@@ -100,6 +85,26 @@ class Executor:
             ) from error
         self._delivery = Delivery(program, self._outgoing, self._listener)
         self._compute = Compute(loaded.sessions, program.pace, self._notify)
+
+    def _open_sockets(self, loaded: Loaded, secret: bytes) -> tuple[Listener, Outgoing]:
+        program = loaded.program
+        listener = Listener(
+            self._context,
+            self._poller,
+            secret=secret,
+            endpoint=program.bind,
+            devices={name: peer.public for name, peer in program.peers.items()},
+            gateways=program.gateways,
+            max_frame=loaded.max_frame,
+            mark=2 * loaded.table.window,
+        )
+        outgoing = Outgoing(
+            self._context,
+            self._poller,
+            secret=secret,
+            peers={name: program.peers[name] for name in sorted(loaded.sends)},
+        )
+        return listener, outgoing
 
     def stop(self) -> None:
         """End `serve`; safe in a signal handler and from any thread."""
