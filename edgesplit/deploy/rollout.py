@@ -40,9 +40,12 @@ def mode_of(before: Standings, old: Sequence[Record], candidate: Candidate) -> M
         return "first"
     if any(_in_the_way(before[name], candidate, name) for name in before):
         return "drained"
-    record = candidate.record
-    crowded = any(excesses(_beside(one, record), record.memory, record.devices) for one in old)
-    return "drained" if crowded else "rolled"
+    return "drained" if any(crowded(one, candidate.record) for one in old) else "rolled"
+
+
+def crowded(old: Record, new: Record) -> bool:
+    """Tell whether a device of the new release can't hold the old one beside it."""
+    return bool(excesses(_beside(old, new), new.memory, new.devices))
 
 
 def _beside(old: Record, new: Record) -> dict[str, int]:

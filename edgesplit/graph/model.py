@@ -127,6 +127,23 @@ class Graph:
                 readers[name].append(node)
         return {name: tuple(nodes) for name, nodes in readers.items()}
 
+    @cached_property
+    def heavy(self) -> frozenset[str]:
+        """The names of the nodes that layers are grouped about."""
+        return frozenset(layer.heavy.name for layer in self.layers if layer.heavy)
+
     def layer(self, name: str) -> Layer:
         """Return the layer of this name; KeyError where there is none."""
-        return {layer.name: layer for layer in self.layers}[name]
+        return self._layers[name]
+
+    def node(self, name: str) -> Node:
+        """Return the node of this name; KeyError where there is none."""
+        return self._nodes[name]
+
+    @cached_property
+    def _layers(self) -> Mapping[str, Layer]:
+        return {layer.name: layer for layer in self.layers}
+
+    @cached_property
+    def _nodes(self) -> Mapping[str, Node]:
+        return {node.name: node for node in self.nodes}

@@ -17,13 +17,12 @@ from edgesplit.deploy.preview import Preview
 from edgesplit.deploy.preview import preview as preview_wish
 from edgesplit.deploy.record import Record, load_record, record_path, save_record
 from edgesplit.deploy.rollback import looking_back
-from edgesplit.deploy.rollout import Mode
+from edgesplit.deploy.rollout import Mode, crowded
 from edgesplit.deploy.steps import Step
 from edgesplit.deploy.witness import Conduct
 from edgesplit.files import replacing
 from edgesplit.operate.prepare import Prepared, Progress, Stage, prepare, store_folder
 from edgesplit.operate.witness import GatewayWitness
-from edgesplit.plan.overlap import excesses
 from edgesplit.shards.expected import Expected, remembered
 from edgesplit.shards.store import Store
 
@@ -129,7 +128,8 @@ def roll_back(
     with looking_back(known, own, tell, ask) as (crew, earlier):
         kept = None if earlier.record.allocation == own else path.with_suffix(".replaced.yaml")
         if dry_run:
-            return RolledBack(earlier.record, frozenset(), _mode(known, earlier.record), kept)
+            mode: Mode = "drained" if crowded(known, earlier.record) else "rolled"
+            return RolledBack(earlier.record, frozenset(), mode, kept)
 
         def keep(record: Record) -> None:
             if kept is not None:
@@ -171,11 +171,6 @@ def _wish(prepared: Prepared) -> Wish:
 
 def _told(progress: Progress) -> Callable[[Step], None]:
     return lambda step: progress(Stage(step.name, step.done, step.total, step.device))
-
-
-def _mode(known: Record, earlier: Record) -> Mode:
-    crowded = excesses(known.memory, earlier.memory, earlier.devices)
-    return "drained" if crowded else "rolled"
 
 
 def _expected(record: Record) -> Expected | None:

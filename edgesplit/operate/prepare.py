@@ -16,7 +16,7 @@ from edgesplit.plan.allocation import Allocation, Prediction
 from edgesplit.plan.file import load_allocation
 from edgesplit.plan.overlap import needed_memory
 from edgesplit.plan.planner import Planned, lower_allocation
-from edgesplit.plan.predict import task_seconds
+from edgesplit.plan.predict import task_seconds, works_of
 from edgesplit.shards.builder import Built, build
 from edgesplit.shards.calibrate import measure, whole_model_cost
 from edgesplit.shards.expected import Expected, expected
@@ -75,6 +75,7 @@ def prepare_planned(planned: Planned, source: str, progress: Progress) -> Prepar
     checked = verify(
         graph, built.table, folder, progress=lambda n, of: progress(Stage("verify", n, of))
     )
+    works = works_of(graph, planned.lowered)
     release = Release(
         table=built.table,
         files={
@@ -85,7 +86,7 @@ def prepare_planned(planned: Planned, source: str, progress: Progress) -> Prepar
         deadline=planned.allocation.model.deadline,
         head=_head(built.table, folder),
         pace=_paces(planned, built.table, progress),
-        predicted=task_seconds(planned.graph, planned.allocation, planned.lowered),
+        predicted=task_seconds(planned.allocation, planned.lowered, works),
         answers=known_answers(built, folder),
         memory=needed_memory(planned.allocation.prediction),
         mapped=_mapped(planned.allocation.prediction),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgesplit.deploy.record import load_record, record_path
-from edgesplit.errors import DeployError
+from edgesplit.deploy.record import known_record, record_path
 from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.overlap import Excess, excesses, needed_memory
 
@@ -34,9 +33,8 @@ def succession(allocation: Allocation, path: Path) -> Succession | None:
 
     None where none is, or its record can't be read: a plan needs it not, and `deploy` will tell.
     """
-    try:
-        record = load_record(record_path(path))
-    except DeployError:
+    record = known_record(record_path(path))
+    if record is None:
         return None
     needed = needed_memory(allocation.prediction)
     return Succession(record.epoch, excesses(record.memory, needed, allocation.cluster))

@@ -7,7 +7,7 @@ from collections import Counter
 from edgesplit.errors import PlanError
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Allocation, Stage
-from edgesplit.plan.check_split import check_split
+from edgesplit.plan.check_split import check_split, wrong
 from edgesplit.plan.publishing import stage_nodes
 
 
@@ -56,22 +56,18 @@ def _check_values(graph: Graph, allocation: Allocation) -> None:
         made.update(name for node in nodes for name in node.outputs)
         ahead = next((n for node in nodes for n in node.reads if n in every - made), None)
         if ahead is not None:
-            raise _wrong(stage, f"it reads {ahead}, which a later stage makes")
+            raise wrong(stage, f"it reads {ahead}, which a later stage makes")
 
 
 def _check_names(allocation: Allocation) -> None:
     names = Counter(stage.name for stage in allocation.stages)
     for stage in allocation.stages:
         if names[stage.name] > 1:
-            raise _wrong(stage, f"{names[stage.name]} stages have this name")
+            raise wrong(stage, f"{names[stage.name]} stages have this name")
 
 
 def _check_devices(stage: Stage) -> None:
     """A device may hold several tiles or parts, but only one row of a coded group."""
     twice = [name for name, count in Counter(stage.devices).items() if count > 1]
     if stage.parity and twice:
-        raise _wrong(stage, f"device {twice[0]} holds two shards of it")
-
-
-def _wrong(stage: Stage, what: str) -> PlanError:
-    return PlanError(what, where=f"stage {stage.name}", remedy="mend it, or plan again")
+        raise wrong(stage, f"device {twice[0]} holds two shards of it")

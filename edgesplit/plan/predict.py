@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from edgesplit.cost.memory import Footprint, footprint
 from edgesplit.cost.profiles import GENERIC, profile_of
 from edgesplit.cost.simulate import Costs, simulate
+from edgesplit.cost.work import Work
 from edgesplit.dataflow.table import GATEWAY
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Allocation, DevicePrediction, Prediction
 from edgesplit.plan.coverage import single_losses
 from edgesplit.plan.lower import Lowered, lower
 from edgesplit.plan.tasks import request_bytes, seconds, task_works, together
+
+Works = Mapping[int, tuple[Work, ...]]
+"""What each task asks of its device, by task id."""
 
 
 def predict(graph: Graph, allocation: Allocation) -> Prediction:
@@ -21,9 +25,9 @@ def predict(graph: Graph, allocation: Allocation) -> Prediction:
     Throughput is what the busiest compute or link allows.
     """
     lowered = lower(graph, allocation)
-    table = lowered.table
-    run = simulate(table, costs(graph, allocation, lowered))
-    memory = footprints(graph, allocation, lowered)
+    table, works = lowered.table, works_of(graph, lowered)
+    run = simulate(table, costs(allocation, lowered, works))
+    memory = footprints(allocation, lowered, works)
     devices = tuple(
         DevicePrediction(
             device=name,
@@ -39,21 +43,25 @@ def predict(graph: Graph, allocation: Allocation) -> Prediction:
     return Prediction(run.latency, run.throughput, devices, single_losses(table))
 
 
-def costs(graph: Graph, allocation: Allocation, lowered: Lowered) -> Costs:
+def works_of(graph: Graph, lowered: Lowered) -> Works:
+    """Return the work of every task that has a shard, operator by operator."""
+    return {spec.task: task_works(graph, spec) for spec in lowered.shards}
+
+
+def costs(allocation: Allocation, lowered: Lowered, works: Works) -> Costs:
     """Return what the tasks, messages and links of an allocation cost, the gateway's included."""
     cluster = allocation.cluster
     messages = {device.name: profile_of(device).message_seconds for device in cluster.devices}
     links = {device.name: device.link for device in cluster.devices}
     return Costs(
-        tasks=task_seconds(graph, allocation, lowered),
+        tasks=task_seconds(allocation, lowered, works),
         messages=messages | {GATEWAY: GENERIC.message_seconds},
         links=links | {GATEWAY: cluster.gateway_link},
     )
 
 
-def task_seconds(graph: Graph, allocation: Allocation, lowered: Lowered) -> dict[int, float]:
+def task_seconds(allocation: Allocation, lowered: Lowered, works: Works) -> dict[int, float]:
     """Return the compute time of every task on its device, in seconds; the gateway's are 0."""
-    works = {spec.task: task_works(graph, spec) for spec in lowered.shards}
     profiles = {device.name: profile_of(device) for device in allocation.cluster.devices}
     return {
         task.id: 0.0
@@ -63,9 +71,8 @@ def task_seconds(graph: Graph, allocation: Allocation, lowered: Lowered) -> dict
     }
 
 
-def footprints(graph: Graph, allocation: Allocation, lowered: Lowered) -> Mapping[str, Footprint]:
+def footprints(allocation: Allocation, lowered: Lowered, works: Works) -> Mapping[str, Footprint]:
     """Return the memory of each device's executor."""
-    works = {spec.task: task_works(graph, spec) for spec in lowered.shards}
     found: dict[str, Footprint] = {}
     for task in lowered.table.tasks:
         if task.device == GATEWAY:

@@ -18,7 +18,7 @@ from edgesplit.plan.allocation import Allocation, Prediction, Share, Stage
 from edgesplit.plan.infeasible import why_infeasible
 from edgesplit.plan.lower import lower
 from edgesplit.plan.pins import Pinned, resolve
-from edgesplit.plan.predict import footprints, predict
+from edgesplit.plan.predict import footprints, predict, works_of
 from edgesplit.plan.relabel import in_file_order
 from edgesplit.plan.solver import Solver, kind
 from edgesplit.plan.splitting import slowness
@@ -58,9 +58,7 @@ def single(graph: Graph, cluster: Cluster, model: ModelSpec) -> Allocation:
     fitting = [found for found in candidates if _fits(graph, found)]
     if not fitting:
         most = max(cluster.devices, key=lambda device: device.memory)
-        needed = footprints(graph, candidates[0], lower(graph, candidates[0]))[
-            cluster.devices[0].name
-        ].total
+        needed = _needed(graph, candidates[0])
         raise PlanError(
             f"{graph.name} needs {format_bytes(needed)} on one device; {most.name} has the "
             f"largest budget, {format_bytes(most.memory)}"
@@ -81,7 +79,8 @@ def _fits(graph: Graph, allocation: Allocation) -> bool:
 
 def _needed(graph: Graph, allocation: Allocation) -> int:
     """Return the bytes that an allocation to a single device needs there."""
-    (footprint,) = footprints(graph, allocation, lower(graph, allocation)).values()
+    lowered = lower(graph, allocation)
+    (footprint,) = footprints(allocation, lowered, works_of(graph, lowered)).values()
     return footprint.total
 
 

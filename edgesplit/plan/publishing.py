@@ -78,8 +78,7 @@ def _left(graph: Graph, stage: Stage) -> tuple[str, ...]:
 def _alike(graph: Graph, node: Node, extent: int) -> bool:
     """Tell whether a heavy operator beside the first may be cut in the same blocks."""
     shape = graph.values[node.outputs[0]].shape
-    heavy = any(layer.heavy == node for layer in graph.layers)
-    return heavy and len(shape) > CHANNELS and shape[CHANNELS] == extent
+    return node.name in graph.heavy and len(shape) > CHANNELS and shape[CHANNELS] == extent
 
 
 def _blocks(graph: Graph, value: str, shares: Sequence[Share]) -> Publication:

@@ -38,3 +38,15 @@ class ShardSpec:
     outputs: tuple[tuple[str, Region], ...]
     code: Code | None = None
     partial: Partial | None = None
+
+    @property
+    def wanted(self) -> dict[str, Region]:
+        """The outputs in value coordinates; a parity row is made like the longest block."""
+        return {name: self._in_value(name, box) for name, box in self.outputs}
+
+    def _in_value(self, name: str, box: Region) -> Region:
+        if self.code is None or self.code.value != name:
+            return box
+        axis = self.code.axis
+        start, _ = max(self.code.blocks, key=lambda block: block[1] - block[0])
+        return box.with_axis(axis, start + box.lo[axis], start + box.hi[axis])

@@ -11,7 +11,7 @@ from edgesplit.dataflow.region import Region
 from edgesplit.dataflow.table import Task, TaskTable
 from edgesplit.graph import ops
 from edgesplit.graph.model import Graph, Node
-from edgesplit.graph.slicing import macs, needs
+from edgesplit.graph.slicing import constant_bytes, macs, needs
 from edgesplit.plan.shard import ShardSpec
 
 Boxes = Mapping[str, Region]
@@ -24,9 +24,7 @@ def seconds(works: Sequence[Work], profile: Profile) -> float:
 
 def task_works(graph: Graph, spec: ShardSpec) -> tuple[Work, ...]:
     """Return the work of each operator of a shard, overlaps and recomputed halos included."""
-    by_name = {node.name: node for node in graph.nodes}
-    nodes = [by_name[name] for name in spec.nodes]
-    outputs = wanted(spec)
+    nodes, outputs = [graph.node(name) for name in spec.nodes], spec.wanted
     boxes = needs(graph, nodes, outputs, spec.partial)
     alive = _alive(nodes, outputs)
     return tuple(
@@ -55,16 +53,6 @@ def request_bytes(table: TaskTable, task: Task) -> int:
     return inputs + sum(table.flows[output.flow].nbytes for output in task.outputs)
 
 
-def wanted(spec: ShardSpec) -> dict[str, Region]:
-    """Return what a shard makes in value coordinates: a parity row costs as the longest block."""
-    boxes = dict(spec.outputs)
-    if spec.code:
-        start, _ = max(spec.code.blocks, key=lambda block: block[1] - block[0])
-        box, axis = boxes[spec.code.value], spec.code.axis
-        boxes[spec.code.value] = box.with_axis(axis, start + box.lo[axis], start + box.hi[axis])
-    return boxes
-
-
 def _flows(task: Task) -> set[int]:
     groups = (group for need in task.inputs for group in need.groups)
     return {flow for group in groups for row in group.rows for flow in row}
@@ -81,13 +69,13 @@ def _alive(nodes: Sequence[Node], outputs: Container[str]) -> Iterator[set[str]]
 
 
 def _work(graph: Graph, node: Node, boxes: Boxes, spec: ShardSpec, alive: Iterable[str]) -> Work:
-    weights = sum(_nbytes(graph, name, boxes, constant=True) for name in node.reads)
+    weights = constant_bytes(graph, {name: boxes[name] for name in node.reads if name in boxes})
     in_rows = node.op in ROW_WEIGHTS
     return Work(
         macs=_macs(graph, node, boxes, spec),
         mapped=weights if in_rows else 0,
         copied=0 if in_rows else weights,
-        live=sum(_nbytes(graph, name, boxes, constant=False) for name in alive),
+        live=sum(_activation(graph, name, boxes) for name in alive),
         largest=0 if in_rows else weights,
     )
 
@@ -101,8 +89,9 @@ def _macs(graph: Graph, node: Node, boxes: Boxes, spec: ShardSpec) -> float:
     return count * (part.hi - part.lo) / reads.extent if reads else count
 
 
-def _nbytes(graph: Graph, name: str, boxes: Boxes, *, constant: bool) -> int:
+def _activation(graph: Graph, name: str, boxes: Boxes) -> int:
+    """Return the bytes of what is needed of an activation; 0 of a weight."""
     value = graph.values[name]
-    if value.constant is not constant or name not in boxes:
+    if value.constant or name not in boxes:
         return 0
     return boxes[name].size * value.itemsize

@@ -13,7 +13,7 @@ from edgesplit.dataflow.region import Region
 from edgesplit.errors import ShardError
 from edgesplit.graph.model import Graph, Node
 from edgesplit.graph.slicing import Literal, Localised, Read, localise, needs
-from edgesplit.plan.shard import Code, ShardSpec
+from edgesplit.plan.shard import ShardSpec
 from edgesplit.shards.parity import parity_constants
 
 Array = NDArray[Any]
@@ -60,7 +60,7 @@ class _Cut:
             value.name: node for node in whole.graph for value in node.outputs if value.name
         }
         self._initializers = whole.graph.initializers
-        self._wanted = dict(_in_value_coordinates(spec))
+        self._wanted = spec.wanted
         self._have: dict[str, Region] = {
             name: value.region for name, value in graph.values.items() if value.constant
         }
@@ -77,8 +77,7 @@ class _Cut:
         return list(self._constants.values())
 
     def run(self) -> None:
-        by_name = {node.name: node for node in self._graph.nodes}
-        nodes = [by_name[name] for name in self._spec.nodes]
+        nodes = [self._graph.node(name) for name in self._spec.nodes]
         boxes = needs(self._graph, nodes, self._wanted, self._spec.partial)
         for name, region in self._spec.inputs:
             self._have[name] = region
@@ -257,17 +256,6 @@ class _Cut:
         while name in self._graph.values:
             name += "'"
         return name
-
-
-def _in_value_coordinates(spec: ShardSpec) -> Iterator[tuple[str, Region]]:
-    """Yield the wanted boxes; a parity row is made like the longest block, of other weights."""
-    for name, box in spec.outputs:
-        yield name, _longest(spec.code, box) if spec.code and spec.code.value == name else box
-
-
-def _longest(code: Code, box: Region) -> Region:
-    start, _ = max(code.blocks, key=lambda block: block[1] - block[0])
-    return box.with_axis(code.axis, start + box.lo[code.axis], start + box.hi[code.axis])
 
 
 def _is_doubtful(node: Node, attributes: Mapping[str, Any]) -> bool:

@@ -3,13 +3,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from deployments import home_of_its_own
 
 
 @pytest.fixture(scope="session", autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep built shards, keys and local devices of all these tests away from the user's own."""
-    folder = tmp_path_factory.mktemp("edgesplit")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EDGESPLIT_CACHE", str(folder / "cache"))
-        patch.setenv("EDGESPLIT_HOME", str(folder / "home"))
+    with home_of_its_own(tmp_path_factory.mktemp("edgesplit")):
         yield

@@ -7,8 +7,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from relays import until
-from rollouts import DEVICES, Load, Site, site
+from rollouts import DEVICES, Load, Site, site, steady
 
 from edgesplit.deploy.fleet import Fleet, open_fleet
 from edgesplit.deploy.record import Record
@@ -19,13 +18,7 @@ from edgesplit.operate.launch import launch, roll_back
 _CHANGE = [step for step in STEPS if step != "retire"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    folder = tmp_path_factory.mktemp("edgesplit")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EDGESPLIT_CACHE", str(folder / "cache"))
-        patch.setenv("EDGESPLIT_HOME", str(folder / "home"))
-        yield
+pytestmark = pytest.mark.usefixtures("own_home")
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +38,6 @@ def load(here: Site) -> Iterator[Load]:
     counts = load.counts
     assert counts.clean
     assert counts.late == 0
-
-
-def steady(load: Load) -> None:
-    enough = load.answered() + 5
-    until(lambda: load.answered() >= enough)
 
 
 def other(here: Site) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from relays import until
-from rollouts import DEVICES, Load, Site, site
+from rollouts import DEVICES, Load, Site, site, steady
 
 from edgesplit.deploy.fleet import open_fleet
 from edgesplit.deploy.record import load_record, record_path, save_record
@@ -21,14 +21,7 @@ from edgesplit.operate.prepare import Stage
 from edgesplit.shards.expected import expected
 from edgesplit.shards.known import known_answers
 
-
-@pytest.fixture(scope="module", autouse=True)
-def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    folder = tmp_path_factory.mktemp("edgesplit")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EDGESPLIT_CACHE", str(folder / "cache"))
-        patch.setenv("EDGESPLIT_HOME", str(folder / "home"))
-        yield
+pytestmark = pytest.mark.usefixtures("own_home")
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +30,6 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with site(tmp_path_factory.mktemp("site")) as made:
         made.deploy("a")
         yield made
-
-
-def steady(load: Load) -> None:
-    """Wait for a few answers more: the load is under way."""
-    enough = load.answered() + 5
-    until(lambda: load.answered() >= enough)
 
 
 def clean(load: Load) -> bool:

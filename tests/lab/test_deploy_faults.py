@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import secrets
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,28 +28,15 @@ from lab_harms import (
     unknown,
     upload,
 )
-from lab_site import FILE, WORDS, LabSite, lab_site, steady
+from lab_site import FILE, WORDS, LabSite
 from relays import until
+from rollouts import steady
 
 from edgesplit.errors import ExitCode
 from edgesplit.lab import faults
 from edgesplit.lab.faults import Fault, Kind
 
 pytestmark = pytest.mark.lab
-
-
-@pytest.fixture(scope="module")
-def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabSite]:
-    with lab_site(tmp_path_factory.mktemp("site")) as site:
-        yield site
-
-
-@pytest.fixture
-def here(bed: LabSite) -> Iterator[LabSite]:
-    try:
-        yield bed
-    finally:
-        bed.mend()
 
 
 @pytest.mark.parametrize(

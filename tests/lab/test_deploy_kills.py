@@ -3,26 +3,11 @@ request is lost, and the next deploy ends what it began."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from lab_site import FILE, WORDS, LabSite, lab_site, steady
+from lab_site import FILE, WORDS, LabSite
+from rollouts import steady
 
 pytestmark = pytest.mark.lab
-
-
-@pytest.fixture(scope="module")
-def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabSite]:
-    with lab_site(tmp_path_factory.mktemp("site")) as site:
-        yield site
-
-
-@pytest.fixture
-def here(bed: LabSite) -> Iterator[LabSite]:
-    try:
-        yield bed
-    finally:
-        bed.mend()
 
 
 @pytest.mark.parametrize("step", WORDS)

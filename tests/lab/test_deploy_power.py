@@ -7,31 +7,16 @@ it counts is for the tests of the order of operations.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from lab_harms import HARMED
-from lab_site import WORDS, LabSite, lab_site, steady
+from lab_site import WORDS, LabSite
+from rollouts import steady
 
 from edgesplit.errors import ExitCode
 from edgesplit.lab import faults
 from edgesplit.lab.faults import Fault, Kind
 
 pytestmark = pytest.mark.lab
-
-
-@pytest.fixture(scope="module")
-def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabSite]:
-    with lab_site(tmp_path_factory.mktemp("site")) as site:
-        yield site
-
-
-@pytest.fixture
-def here(bed: LabSite) -> Iterator[LabSite]:
-    try:
-        yield bed
-    finally:
-        bed.mend()
 
 
 @pytest.mark.parametrize("step", WORDS)

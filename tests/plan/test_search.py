@@ -17,7 +17,7 @@ from edgesplit.graph.model import Graph, Layer, Node, Value
 from edgesplit.plan.allocation import Allocation, Prediction, Stage
 from edgesplit.plan.check import check
 from edgesplit.plan.lower import lower
-from edgesplit.plan.predict import footprints
+from edgesplit.plan.predict import footprints, works_of
 from edgesplit.plan.procedure1 import procedure1, single
 from edgesplit.plan.search import random_allocation, search
 from edgesplit.spec.cluster import Cluster
@@ -32,7 +32,8 @@ def predicted(allocation: Allocation) -> Prediction:
 
 
 def over_budget(graph: Graph, allocation: Allocation) -> list[str]:
-    needed = footprints(graph, allocation, lower(graph, allocation))
+    lowered = lower(graph, allocation)
+    needed = footprints(allocation, lowered, works_of(graph, lowered))
     devices = allocation.cluster
     return [name for name, use in needed.items() if use.total > devices.device(name).memory]
 

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+from comparing import compare
 from plans import cluster, device, spec
 
 from edgesplit.cost import profiles
 from edgesplit.cost.profiles import Profile
 from edgesplit.graph.importer import import_model
-from edgesplit.graph.model import Graph
-from edgesplit.plan.allocation import Allocation
-from edgesplit.plan.check import check
-from edgesplit.plan.lower import lower
 from edgesplit.plan.search import search
-from edgesplit.shards.builder import build
-from edgesplit.shards.oracle import Oracle, error, random_inputs
-from edgesplit.shards.stitched import Stitched
-from edgesplit.shards.store import Store
 from edgesplit.spec.cluster import Cluster, Link
 from edgesplit.zoo import catalogue
 
@@ -51,18 +43,3 @@ def test_the_zoo(name: str, parity: int, slow: Cluster, tmp_path: Path) -> None:
     assert "spatial" in splits
     assert splits & ({"output"} if parity else {"input", "output"})
     compare(graph, allocation, tmp_path / "shards")
-
-
-def compare(graph: Graph, allocation: Allocation, folder: Path) -> None:
-    check(graph, allocation)
-    store = Store(folder)
-    built = build(graph, lower(graph, allocation), folder)
-    oracle = Oracle(graph, store=store, threads=1)
-    inputs = random_inputs(graph.inputs, 1)
-    wanted = oracle.run(inputs)
-    (answer,) = Stitched(built.table, store, threads=1).run(inputs)
-    assert answer is not None
-    rng = np.random.default_rng(2)
-    noisy = {n: x + 1e-6 * rng.standard_normal(x.shape).astype(x.dtype) for n, x in inputs.items()}
-    own = error(oracle.run(noisy), wanted)
-    assert error(answer.outputs, wanted) <= oracle.tolerance() + 10 * own

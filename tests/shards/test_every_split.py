@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import pytest
+from comparing import compare
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject
@@ -15,14 +15,6 @@ from random_allocations import allocations
 from random_models import draw_graph, runs
 
 from edgesplit.graph.importer import import_model
-from edgesplit.graph.model import Graph
-from edgesplit.plan.allocation import Allocation
-from edgesplit.plan.check import check
-from edgesplit.plan.lower import lower
-from edgesplit.shards.builder import build
-from edgesplit.shards.oracle import Oracle, error, random_inputs
-from edgesplit.shards.stitched import Stitched
-from edgesplit.shards.store import Store
 from edgesplit.zoo import catalogue
 
 NARROW: dict[str, dict[str, float | int]] = {
@@ -38,22 +30,6 @@ EXAMPLES = int(os.environ.get("EDGESPLIT_EXAMPLES", "1"))
 """Multiplies the number of random cases; thousands take minutes."""
 
 RELAXED = settings(deadline=None, suppress_health_check=list(HealthCheck))
-
-
-def compare(graph: Graph, allocation: Allocation, folder: Path) -> None:
-    """Run all shards of an allocation in this process, and the whole model beside them."""
-    check(graph, allocation)
-    store = Store(folder)
-    built = build(graph, lower(graph, allocation), folder)
-    oracle = Oracle(graph, store=store, threads=1)
-    inputs = random_inputs(graph.inputs, 1)
-    wanted = oracle.run(inputs)
-    (answer,) = Stitched(built.table, store, threads=1).run(inputs)
-    assert answer is not None
-    rng = np.random.default_rng(2)
-    noisy = {n: x + 1e-6 * rng.standard_normal(x.shape).astype(x.dtype) for n, x in inputs.items()}
-    own = error(oracle.run(noisy), wanted)
-    assert error(answer.outputs, wanted) <= oracle.tolerance() + 10 * own
 
 
 @settings(RELAXED, max_examples=60 * EXAMPLES)

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 
 from edgesplit.deploy.fleet import ExecutorState, Fleet, open_fleet
@@ -24,6 +25,16 @@ from edgesplit.plan.file import write_allocation
 from edgesplit.plan.planner import Planned, plan_files
 from edgesplit.spec.cluster_file import PORTS
 from edgesplit.zoo.cache import cache_folder
+
+
+@contextmanager
+def home_of_its_own(folder: Path) -> Iterator[None]:
+    """Keep built shards, keys and local devices away from the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGESPLIT_CACHE", str(folder / "cache"))
+        patch.setenv("EDGESPLIT_HOME", str(folder / "home"))
+        yield
+
 
 PATIENCE = 60.0
 """Seconds that devices have to be ready, however busy this machine is."""

@@ -18,8 +18,7 @@ import yaml
 from command_line import Desk
 from deployments import PATIENCE, planned_files
 from lab_bed import lab
-from relays import until
-from rollouts import Load
+from rollouts import Load, steady
 from small_models import Draft
 
 from edgesplit.deploy.fleet import open_fleet
@@ -45,7 +44,6 @@ SURE, COVERED = "pi1", ("pi2", "pi3", "pi4")
 
 _TURNS = {"a": COVERED, "b": ("pi3", "pi4", "pi2"), "c": ("pi4", "pi2", "pi3")}
 _RATE = 10.0
-_ENOUGH = 5
 
 WORDS = {
     "probe": "checking devices",
@@ -234,12 +232,6 @@ def lab_site(folder: Path) -> Iterator[LabSite]:
         site = LabSite(bed, desk)
         desk.done("deploy", FILE)
         yield site
-
-
-def steady(load: Load) -> None:
-    """Wait for a few answers more: the load is under way."""
-    enough = load.answered() + _ENOUGH
-    until(lambda: load.answered() >= enough)
 
 
 def _network() -> Draft:

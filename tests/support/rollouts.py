@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deployments import PATIENCE, local_cluster, planned_files, processes_of
+from relays import until
 
 from edgesplit.deploy.record import Record, load_record, record_path
 from edgesplit.operate.gateway import Gateway, connect
@@ -22,6 +23,9 @@ from edgesplit.runtime.release import current
 from edgesplit.runtime.root import Root
 from edgesplit.shards.oracle import Oracle
 from edgesplit.shards.store import Store
+
+_ENOUGH = 5
+"""Answers after which a load is under way."""
 
 DEVICES = ("pi1", "pi2", "pi3")
 _PINS = {
@@ -167,6 +171,12 @@ class Load:
 
     def answered(self) -> int:
         return len(self.samples)
+
+
+def steady(load: Load) -> None:
+    """Wait for a few answers more: the load is under way."""
+    enough = load.answered() + _ENOUGH
+    until(lambda: load.answered() >= enough)
 
 
 @contextmanager

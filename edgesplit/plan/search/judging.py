@@ -8,7 +8,7 @@ from edgesplit.cost.simulate import simulate
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.lower import lower
-from edgesplit.plan.predict import costs, footprints
+from edgesplit.plan.predict import costs, footprints, works_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,12 @@ class Judged:
 def judge(graph: Graph, allocation: Allocation, limit: Judged | None = None) -> Judged | None:
     """Simulate an allocation on its own task table; None where it is no better than the limit."""
     lowered = lower(graph, allocation)
-    run = simulate(lowered.table, costs(graph, allocation, lowered))
+    works = works_of(graph, lowered)
+    run = simulate(lowered.table, costs(allocation, lowered, works))
     devices = len(lowered.table.devices)
     found = Judged(allocation, run.latency, 1 / run.throughput, devices, 0)
     if limit is not None and found.rank >= limit.rank:
         return None
-    memory = footprints(graph, allocation, lowered)
+    memory = footprints(allocation, lowered, works)
     over = (use.total - allocation.cluster.device(name).memory for name, use in memory.items())
     return replace(found, excess=max(0, *over))

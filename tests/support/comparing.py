@@ -1,0 +1,32 @@
+"""The shards of an allocation against the whole model, in one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from edgesplit.graph.model import Graph
+from edgesplit.plan.allocation import Allocation
+from edgesplit.plan.check import check
+from edgesplit.plan.lower import lower
+from edgesplit.shards.builder import build
+from edgesplit.shards.oracle import Oracle, error, random_inputs
+from edgesplit.shards.stitched import Stitched
+from edgesplit.shards.store import Store
+
+
+def compare(graph: Graph, allocation: Allocation, folder: Path) -> None:
+    """Run all shards of an allocation in this process, and the whole model beside them."""
+    check(graph, allocation)
+    store = Store(folder)
+    built = build(graph, lower(graph, allocation), folder)
+    oracle = Oracle(graph, store=store, threads=1)
+    inputs = random_inputs(graph.inputs, 1)
+    wanted = oracle.run(inputs)
+    (answer,) = Stitched(built.table, store, threads=1).run(inputs)
+    assert answer is not None
+    rng = np.random.default_rng(2)
+    noisy = {n: x + 1e-6 * rng.standard_normal(x.shape).astype(x.dtype) for n, x in inputs.items()}
+    own = error(oracle.run(noisy), wanted)
+    assert error(answer.outputs, wanted) <= oracle.tolerance() + 10 * own
