@@ -41,10 +41,24 @@ RULES: Mapping[str, Rule] = {
     "Unsqueeze": shaping.moved,
 }
 
+_IN_PASSING = frozenset(_ELEMENTWISE.split()) | {
+    "BatchNormalization",
+    "Dropout",
+    "Flatten",
+    "Reshape",
+    "Squeeze",
+    "Unsqueeze",
+}
+
 
 def known(node: Node) -> bool:
     """Tell whether the operator has a rule; one without runs whole."""
     return node.domain in {"", "ai.onnx"} and not node.opaque and node.op in RULES
+
+
+def in_passing(node: Node) -> bool:
+    """Tell whether ONNX Runtime does an operator along with the one before, or only renames."""
+    return known(node) and node.op in _IN_PASSING
 
 
 def step(graph: Graph, node: Node, out: Mapping[str, Region]) -> Step:

@@ -1,0 +1,152 @@
+"""The cost database of a class of devices: how long kernels take there, as measured and fitted.
+
+A regression for every type of layer on multiply-accumulates and bytes says how a kernel's time
+grows; the measured points say how far kernels of one form are from it (*Collaborative Execution of
+Deep Neural Networks on Internet of Things Devices*, section 4, profiles its layers likewise).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain, combinations
+from math import inf, log
+from statistics import mean
+
+import numpy as np
+
+from edgesplit.cost.kernel import Kernel
+
+ANY = "any"
+"""The regression over all operators, for those that none was fitted for."""
+
+LEAST = 1e-7
+"""Seconds that a kernel takes at least: a regression may say 0 of a very small one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A measured kernel: `seconds` are the least of several runs."""
+
+    kernel: Kernel
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A fitted line: seconds to begin with, a multiply-accumulate, a byte of weights, one moved.
+
+    `error` is the mean of |fitted / measured - 1| over the points it was fitted to, `points` how
+    many those were.
+    """
+
+    start: float = 0.0
+    mac: float = 0.0
+    weight: float = 0.0
+    moved: float = 0.0
+    error: float = 0.0
+    points: int = 0
+
+    def seconds(self, kernel: Kernel) -> float:
+        """Return what the line says of a kernel."""
+        return max(
+            LEAST,
+            self.start
+            + self.mac * kernel.macs
+            + self.weight * kernel.weights
+            + self.moved * kernel.moved,
+        )
+
+
+@dataclass(frozen=True)
+class Database:
+    """What kernels cost on a class of devices, in seconds.
+
+    `models` are whole models by digest, measured in one session: kernels of one session are
+    faster than apart. `step` is what a task costs beside its kernels, `message` what each end of
+    a message does, both in the executor's own code.
+    """
+
+    name: str
+    machine: str = ""
+    points: tuple[Point, ...] = ()
+    rates: Mapping[str, Rate] = field(default_factory=dict)
+    models: Mapping[str, float] = field(default_factory=dict)
+    step: float | None = None
+    message: float | None = None
+    _seen: dict[Kernel, float] = field(default_factory=dict, compare=False, repr=False)
+
+    def seconds(self, kernel: Kernel) -> float:
+        """Return the time of a kernel: the regression, corrected by the points of its form."""
+        if kernel not in self._seen:
+            rate = self.rates.get(kernel.op) or self.rates[ANY]
+            self._seen[kernel] = rate.seconds(kernel) * self._correction(kernel)
+        return self._seen[kernel]
+
+    def knows(self, kernel: Kernel) -> bool:
+        """Tell whether a kernel of this form was measured."""
+        return (kernel.op, kernel.form) in self._ratios
+
+    def with_points(self, points: Iterable[Point]) -> Database:
+        """Return the database fitted anew with more points; of one kernel the newest counts."""
+        known = {point.kernel: point for point in (*self.points, *points)}
+        return fit(self, known.values())
+
+    def _correction(self, kernel: Kernel) -> float:
+        """Return measured over fitted, between the measured sizes next to a kernel's."""
+        known = self._ratios.get((kernel.op, kernel.form))
+        if known is None:
+            return 1.0
+        sizes, ratios = known
+        return float(np.interp(log(max(1, kernel.size)), sizes, ratios))
+
+    @cached_property
+    def _ratios(self) -> Mapping[tuple[str, str], tuple[list[float], list[float]]]:
+        found: defaultdict[tuple[str, str], defaultdict[float, list[float]]]
+        found = defaultdict(lambda: defaultdict(list))
+        for point in self.points:
+            kernel = point.kernel
+            ratio = point.seconds / self.rates[kernel.op].seconds(kernel)
+            found[kernel.op, kernel.form][log(max(1, kernel.size))].append(ratio)
+        return {
+            form: (sorted(by_size), [mean(by_size[size]) for size in sorted(by_size)])
+            for form, by_size in found.items()
+        }
+
+
+def fit(database: Database, points: Iterable[Point]) -> Database:
+    """Return the database with these points alone, and a regression for each operator and for all.
+
+    Least squares of the relative error, no coefficient negative: a kernel of more work must not
+    be predicted to be faster.
+    """
+    points = tuple(points)
+    by_op: defaultdict[str, list[Point]] = defaultdict(list)
+    for point in points:
+        by_op[point.kernel.op].append(point)
+    rates = {op: _rate(measured) for op, measured in by_op.items()}
+    return replace(database, points=points, rates={ANY: _rate(points), **rates}, _seen={})
+
+
+def _rate(points: Sequence[Point]) -> Rate:
+    """Fit a line: the best of all choices of columns whose coefficients come out positive."""
+    seconds = np.array([point.seconds for point in points])
+    table = np.array([_row(point.kernel) for point in points]) / seconds[:, None]
+    best, least = np.zeros(table.shape[1]), inf
+    chosen = chain.from_iterable(combinations(range(table.shape[1]), n) for n in (1, 2, 3, 4))
+    for columns in map(list, chosen):
+        found, *_ = np.linalg.lstsq(table[:, columns], np.ones(len(points)), rcond=None)
+        coefficients = np.zeros(table.shape[1])
+        coefficients[columns] = found
+        residual = float(np.square(table @ coefficients - 1).sum())
+        if (found >= 0).all() and residual < least:
+            best, least = coefficients, residual
+    error = float(np.abs(table @ best - 1).mean())
+    start, mac, weight, moved = map(float, best)
+    return Rate(start, mac, weight, moved, error, len(points))
+
+
+def _row(kernel: Kernel) -> tuple[float, float, float, float]:
+    return (1.0, kernel.macs, kernel.weights, kernel.moved)
