@@ -60,7 +60,7 @@ class Rate:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Database:
     """What kernels cost on a class of devices, in seconds.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from edgesplit.dataflow.region import Region
 from edgesplit.graph import ops
-from edgesplit.graph.model import Graph, Node
+from edgesplit.graph.model import Graph, Layer, Node
 
 _MATRIX = 2
 """Axes of what a matrix is applied to; more of them make a map, with its channels on axis 1."""
@@ -50,11 +50,12 @@ def anchors(graph: Graph) -> frozenset[str]:
     gives a value another shape costs nothing. In a layer of nothing else the first one stands for
     all.
     """
-    found: set[str] = set()
-    for layer in graph.layers:
-        priced = [node.name for node in layer.nodes if not ops.in_passing(node)]
-        found.update(priced or [layer.nodes[0].name])
-    return frozenset(found)
+    return frozenset(node.name for layer in graph.layers for node in layer_anchors(layer))
+
+
+def layer_anchors(layer: Layer) -> tuple[Node, ...]:
+    """Return the nodes of a layer that have a price."""
+    return tuple(node for node in layer.nodes if not ops.in_passing(node)) or layer.nodes[:1]
 
 
 def kernel(

@@ -28,13 +28,13 @@ def paces(
     """
     return {
         task.id: factor
-        * (costs.get(task.shard or "", 0.0) + MESSAGE_SECONDS * _messages(table, task))
+        * (costs.get(task.shard or "", 0.0) + MESSAGE_SECONDS * message_ends(table, task))
         for task in table.tasks_of(device)
     }
 
 
-def _messages(table: TaskTable, task: Task) -> int:
-    """Count the messages that a task receives from and sends to other devices."""
+def message_ends(table: TaskTable, task: Task) -> int:
+    """Return how many messages a task receives from and sends to other devices."""
     rows = chain.from_iterable(group.rows for need in task.inputs for group in need.groups)
     received = [
         flow

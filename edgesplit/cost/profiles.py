@@ -1,10 +1,14 @@
-"""Device profiles: what work costs on a board, until the boards themselves are measured."""
+"""Device profiles: what work costs on a board, as published or as measured on the board itself."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from types import MappingProxyType
 
+from edgesplit.cost.database import Database
+from edgesplit.cost.kernel import Kernel
 from edgesplit.errors import PlanError
 from edgesplit.spec.cluster import Device
 
@@ -16,6 +20,9 @@ class Profile:
     `macs_per_second` are effective multiply-accumulates in float32, `weight_bytes_per_second` the
     rate at which weights stream from memory, `step_seconds` what a task costs beside its
     arithmetic (interpreter and session), `message_seconds` what each end of a message costs.
+    `held_seconds` are what each end adds to the task that it belongs to: pacing holds it back.
+    With a `database` kernels cost what it says, `scale` times: the rates are then those by which
+    work is shared out.
     """
 
     name: str
@@ -23,10 +30,32 @@ class Profile:
     weight_bytes_per_second: float
     step_seconds: float
     message_seconds: float
+    held_seconds: float = 0.0
+    database: Database | None = None
+    scale: float = 1.0
+
+    def seconds(self, macs: float, weight_bytes: float, kernels: Iterable[Kernel]) -> float:
+        """Return the seconds of kernels: as measured, or of all their work by the rates."""
+        if self.database is None:
+            return self.compute(macs, weight_bytes)
+        return self.scale * sum(map(self.database.seconds, kernels))
 
     def compute(self, macs: float, weight_bytes: float) -> float:
         """Return the seconds of a layer: arithmetic or weight streaming, whichever is slower."""
         return max(macs / self.macs_per_second, weight_bytes / self.weight_bytes_per_second)
+
+    @property
+    def end_seconds(self) -> float:
+        """What an end of a message costs, wherever it is spent."""
+        return self.message_seconds + self.held_seconds
+
+    def paced(self, message_seconds: float) -> Profile:
+        """Return the profile of a device that imitates this one by holding its tasks back.
+
+        `message_seconds` is what an end of a message really costs there beside.
+        """
+        held = self.held_seconds + self.message_seconds
+        return replace(self, message_seconds=message_seconds, held_seconds=held)
 
     def slowed(self, factor: float) -> Profile:
         """Return the profile of a device that takes `factor` times as long for everything."""
@@ -36,6 +65,8 @@ class Profile:
             weight_bytes_per_second=self.weight_bytes_per_second / factor,
             step_seconds=self.step_seconds * factor,
             message_seconds=self.message_seconds * factor,
+            held_seconds=self.held_seconds * factor,
+            scale=self.scale * factor,
         )
 
 
@@ -58,6 +89,12 @@ GENERIC = Profile("generic", 50e9, 8e9, 0.05e-3, 0.05e-3)
 """One core of a current x86-64 machine: measured 55 GMAC/s on VGG16's convolutions and 8.3 GB/s
 on fully connected layers, in ONNX Runtime with one thread."""
 
+Measured = Mapping[str, Profile]
+"""Profiles that stand for the published ones, by device."""
+
+NOTHING: Measured = MappingProxyType({})
+"""No device was measured."""
+
 PROFILES = {
     profile.name: profile for profile in (RASPBERRY_PI_3B, RASPBERRY_PI_4B, RASPBERRY_PI_5, GENERIC)
 }
@@ -79,8 +116,10 @@ def profile(name: str) -> Profile:
     return PROFILES[name]
 
 
-def profile_of(device: Device) -> Profile:
-    """Return what work costs on a device, the pace it is slowed down to included.
+def profile_of(device: Device, measured: Measured = NOTHING) -> Profile:
+    """Return what work costs on a device, as measured there or as published of its board.
+
+    The pace that it is slowed down to is included.
 
     A device that imitates a board by name costs what that board costs; one slowed by a factor
     costs that factor over a core of this machine, whatever board it stands for.
@@ -88,6 +127,9 @@ def profile_of(device: Device) -> Profile:
     Raises:
         PlanError: Its profile or its pace is unknown.
     """
-    if isinstance(device.pace, str):
-        return profile(device.pace)
-    return profile(device.profile) if device.pace is None else GENERIC.slowed(device.pace)
+    if device.name in measured:
+        return measured[device.name]
+    if device.pace is None:
+        return profile(device.profile)
+    slow = profile(device.pace) if isinstance(device.pace, str) else GENERIC.slowed(device.pace)
+    return slow.paced(GENERIC.message_seconds)

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
 
+from edgesplit.cost.kernel import Kernel, kernel, layer_anchors
 from edgesplit.cost.profiles import Profile
+from edgesplit.graph import ops
 from edgesplit.graph.model import Graph, Layer, Node, Value
 
 ROW_WEIGHTS = frozenset({"Gemm", "MatMul"})
@@ -20,6 +22,7 @@ class Work:
     `mapped` and `copied` are bytes of weights: read in the mapped file, or reordered into memory
     of their own, `largest` the most of them in one layer. `live` are the most bytes of activations
     that exist at one time, `fed` those of them that every block of the layer needs whole.
+    `kernels` are the operators that have a price.
     """
 
     macs: float
@@ -28,6 +31,7 @@ class Work:
     live: float
     largest: float = 0
     fed: float = 0
+    kernels: tuple[Kernel, ...] = ()
 
     def share(self, fraction: float) -> Work:
         """Return the work of a block that holds this fraction of the output channels."""
@@ -38,11 +42,12 @@ class Work:
             copied=self.copied * fraction,
             live=self.fed + (self.live - self.fed) * fraction,
             largest=self.largest * fraction,
+            kernels=tuple(one.share(fraction) for one in self.kernels),
         )
 
     def seconds(self, profile: Profile) -> float:
         """Return the time of the arithmetic on a board, in seconds."""
-        return profile.compute(self.macs, self.mapped + self.copied)
+        return profile.seconds(self.macs, self.mapped + self.copied, self.kernels)
 
 
 def layer_work(graph: Graph, layer: Layer) -> Work:
@@ -56,7 +61,17 @@ def layer_work(graph: Graph, layer: Layer) -> Work:
         live=max((_touched(graph, node) for node in layer.nodes), default=0),
         largest=0 if in_rows else weights,
         fed=_activations(graph, layer.heavy.reads) if layer.heavy else 0,
+        kernels=tuple(_whole(graph, node) for node in layer_anchors(layer)),
     )
+
+
+def _whole(graph: Graph, node: Node) -> Kernel:
+    names = [name for name in (*node.reads, *node.outputs) if name]
+    boxes = {name: graph.values[name].region for name in names}
+    out = boxes.get(node.outputs[0])
+    macs = ops.macs(graph.values, node, out) if out else 0
+    weights = sum(nbytes(graph.values[name]) for name in node.reads if graph.values[name].constant)
+    return kernel(graph, node, boxes, macs, weights)
 
 
 def nbytes(value: Value) -> int:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgesplit.cost.pace import paces
-from edgesplit.cost.profiles import profile
 from edgesplit.dataflow.table import TaskTable
 from edgesplit.deploy.programs import Release
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Allocation, Prediction
 from edgesplit.plan.file import load_allocation
+from edgesplit.plan.measured import slowdown
 from edgesplit.plan.overlap import needed_memory
 from edgesplit.plan.planner import Planned, lower_allocation
 from edgesplit.plan.predict import task_seconds, works_of
@@ -107,28 +107,15 @@ def _head(table: TaskTable, folder: Path) -> bytes | None:
 
 def _paces(planned: Planned, table: TaskTable, progress: Progress) -> Mapping[int, float]:
     """Return how long each task of a paced device must take, in seconds by task id."""
-    paced = [d for d in planned.allocation.cluster.devices if d.pace and d.name in table.devices]
+    every = planned.allocation.cluster.devices
+    paced = {d.name: d.pace for d in every if d.pace is not None and d.name in table.devices}
     if not paced:
         return {}
     progress(Stage("measure"))
     store = Store(store_folder())
-    digests = [t.shard for d in paced for t in table.tasks_of(d.name) if t.shard]
-    costs = measure(digests, store)
+    digests = [t.shard for name in paced for t in table.tasks_of(name) if t.shard]
+    costs, whole = measure(digests, store), whole_model_cost(planned.graph, store)
     found: dict[int, float] = {}
-    for device in paced:
-        factor = _factor(device.pace, planned.graph, store)
-        found |= paces(table, costs, device.name, factor)
+    for name, pace in paced.items():
+        found |= paces(table, costs, name, slowdown(pace, planned.graph, whole))
     return found
-
-
-def _factor(pace: float | str | None, graph: Graph, store: Store) -> float:
-    """Return how many times slower than this machine a device is.
-
-    A board's factor is what its profile needs for the whole model over what this machine does:
-    the board's speed comes from published figures, the efficiency of shards from measurement.
-    """
-    if isinstance(pace, str):
-        board = profile(pace)
-        predicted = sum(board.compute(layer.macs, layer.weight_bytes) for layer in graph.layers)
-        return predicted / whole_model_cost(graph, store)
-    return pace or 1.0

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from edgesplit.cost.chain import Chain, Rows, Traffic
 from edgesplit.cost.memory import Footprint, footprint
-from edgesplit.cost.profiles import Profile, profile_of
+from edgesplit.cost.profiles import Measured, Profile, profile_of
 from edgesplit.cost.work import nbytes
 from edgesplit.plan.splittable import channels
 from edgesplit.spec.cluster import Device, Link
@@ -22,22 +22,27 @@ class StageCost:
     busiest: float
 
 
-_Key = tuple[int, int, int, str, float | str | None, Link]
+_Key = tuple[int, int, int, Profile, Link]
 """A run of layers, and what of a device decides its cost."""
 
 
 @dataclass(frozen=True)
 class Costing:
-    """Costs of runs of layers under given splits. `window` is the number of open requests."""
+    """Costs of runs of layers under given splits.
+
+    `window` is the number of open requests, `measured` holds the profiles that replace others.
+    """
 
     chain: Chain
     window: int
+    measured: Measured = field(default_factory=dict)
     _seen: dict[_Key, StageCost | None] = field(default_factory=dict, compare=False)
     _times: dict[Profile, tuple[float, ...]] = field(default_factory=dict, compare=False)
 
     def whole(self, start: int, end: int, device: Device) -> StageCost | None:
         """Return the cost of the layers `[start, end)` on one device; None where they don't fit."""
-        key = (start, end, device.memory, device.profile, device.pace, device.link)
+        profile = profile_of(device, self.measured)
+        key = (start, end, device.memory, profile, device.link)
         if key not in self._seen:
             fits = self.footprint(start, end).total <= device.memory
             self._seen[key] = self._whole(start, end, device) if fits else None
@@ -68,12 +73,12 @@ class Costing:
 
     def speed(self, index: int, device: Device) -> float:
         """Return how many times a second a device could do the whole layer's arithmetic."""
-        return 1 / max(self.chain.works[index].seconds(profile_of(device)), 1e-12)
+        return 1 / max(self.chain.works[index].seconds(profile_of(device, self.measured)), 1e-12)
 
     def block(self, index: int, block: int, device: Device) -> StageCost:
         """Return the cost of a block of so many channels of a layer on a device."""
         fraction = block / self._channels(index)
-        profile = profile_of(device)
+        profile = profile_of(device, self.measured)
         work = self.chain.works[index].share(fraction).seconds(profile) + profile.step_seconds
         leaving = Traffic(self._output(index) * fraction, 1)
         return self._stage(work, self.chain.arriving[index][index + 1], leaving, index + 1, device)
@@ -86,10 +91,10 @@ class Costing:
         block = -(-self._channels(index) // rows.data)
         copies = (rows.data + rows.parity - 1) * self.chain.arriving[index][index + 1].nbytes
         spent = self.block(index, block, device).latency + copies / device.link.bandwidth
-        return self.chain.works[index].seconds(profile_of(device)) - spent
+        return self.chain.works[index].seconds(profile_of(device, self.measured)) - spent
 
     def _whole(self, start: int, end: int, device: Device) -> StageCost:
-        profile = profile_of(device)
+        profile = profile_of(device, self.measured)
         seconds = self._elapsed(profile)
         work = seconds[end] - seconds[start] + profile.step_seconds
         arriving, leaving = self.chain.arriving[start][end], self.chain.leaving[start][end]
@@ -102,7 +107,7 @@ class Costing:
         rows = self.chain.splits.get(end, Rows(1))
         copies = rows.data + rows.parity
         messages = arriving.messages + leaving.messages * copies
-        price = messages * profile_of(device).message_seconds
+        price = messages * profile_of(device, self.measured).end_seconds
         received = arriving.nbytes / device.link.bandwidth
         sent = leaving.nbytes * copies / device.link.bandwidth
         # The successor counts the first copy as received; the others leave one after the other.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from edgesplit.cost.kernel import anchors
 from edgesplit.cost.memory import Footprint, footprint
-from edgesplit.cost.profiles import GENERIC, profile_of
+from edgesplit.cost.pace import message_ends
+from edgesplit.cost.profiles import GENERIC, NOTHING, Measured, Profile, profile_of
 from edgesplit.cost.simulate import Costs, simulate
 from edgesplit.cost.work import Work
-from edgesplit.dataflow.table import GATEWAY
+from edgesplit.dataflow.table import GATEWAY, Task, TaskTable
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Allocation, DevicePrediction, Prediction
 from edgesplit.plan.coverage import single_losses
@@ -19,14 +21,14 @@ Works = Mapping[int, tuple[Work, ...]]
 """What each task asks of its device, by task id."""
 
 
-def predict(graph: Graph, allocation: Allocation) -> Prediction:
+def predict(graph: Graph, allocation: Allocation, measured: Measured = NOTHING) -> Prediction:
     """Return latency, throughput, and each device's memory and times, for one request at a time.
 
     Throughput is what the busiest compute or link allows.
     """
     lowered = lower(graph, allocation)
     table, works = lowered.table, works_of(graph, lowered)
-    run = simulate(table, costs(allocation, lowered, works))
+    run = simulate(table, costs(allocation, lowered, works, measured))
     memory = footprints(allocation, lowered, works)
     devices = tuple(
         DevicePrediction(
@@ -45,30 +47,43 @@ def predict(graph: Graph, allocation: Allocation) -> Prediction:
 
 def works_of(graph: Graph, lowered: Lowered) -> Works:
     """Return the work of every task that has a shard, operator by operator."""
-    return {spec.task: task_works(graph, spec) for spec in lowered.shards}
+    priced = anchors(graph)
+    return {spec.task: task_works(graph, spec, priced) for spec in lowered.shards}
 
 
-def costs(allocation: Allocation, lowered: Lowered, works: Works) -> Costs:
+def costs(
+    allocation: Allocation, lowered: Lowered, works: Works, measured: Measured = NOTHING
+) -> Costs:
     """Return what the tasks, messages and links of an allocation cost, the gateway's included."""
     cluster = allocation.cluster
-    messages = {device.name: profile_of(device).message_seconds for device in cluster.devices}
+    messages = {
+        device.name: profile_of(device, measured).message_seconds for device in cluster.devices
+    }
     links = {device.name: device.link for device in cluster.devices}
     return Costs(
-        tasks=task_seconds(allocation, lowered, works),
+        tasks=task_seconds(allocation, lowered, works, measured),
         messages=messages | {GATEWAY: GENERIC.message_seconds},
         links=links | {GATEWAY: cluster.gateway_link},
     )
 
 
-def task_seconds(allocation: Allocation, lowered: Lowered, works: Works) -> dict[int, float]:
+def task_seconds(
+    allocation: Allocation, lowered: Lowered, works: Works, measured: Measured = NOTHING
+) -> dict[int, float]:
     """Return the compute time of every task on its device, in seconds; the gateway's are 0."""
-    profiles = {device.name: profile_of(device) for device in allocation.cluster.devices}
+    profiles = {device.name: profile_of(device, measured) for device in allocation.cluster.devices}
     return {
         task.id: 0.0
         if task.device == GATEWAY
         else seconds(works.get(task.id, ()), profiles[task.device])
+        + _held(lowered.table, task, profiles[task.device])
         for task in lowered.table.tasks
     }
+
+
+def _held(table: TaskTable, task: Task, profile: Profile) -> float:
+    """Return the seconds by which pacing holds a task back for its messages."""
+    return profile.held_seconds and profile.held_seconds * message_ends(table, task)
 
 
 def footprints(allocation: Allocation, lowered: Lowered, works: Works) -> Mapping[str, Footprint]:

@@ -12,36 +12,41 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from edgesplit.cost.profiles import NOTHING, Measured
 from edgesplit.errors import PlanError
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Allocation, Prediction, Share, Stage
+from edgesplit.plan.devices import fastest_first, kind
 from edgesplit.plan.infeasible import why_infeasible
 from edgesplit.plan.lower import lower
 from edgesplit.plan.pins import Pinned, resolve
 from edgesplit.plan.predict import footprints, predict, works_of
 from edgesplit.plan.relabel import in_file_order
-from edgesplit.plan.solver import Solver, kind
-from edgesplit.plan.splitting import slowness
+from edgesplit.plan.solver import Solver
 from edgesplit.spec.cluster import Cluster, Device
 from edgesplit.spec.model import ModelSpec
 from edgesplit.spec.units import format_bytes
 
 
-def procedure1(graph: Graph, cluster: Cluster, model: ModelSpec) -> Allocation:
+def procedure1(
+    graph: Graph, cluster: Cluster, model: ModelSpec, measured: Measured = NOTHING
+) -> Allocation:
     """Return the best allocation that Procedure 1 finds, with its prediction.
 
     Raises:
         PlanError: A pin can't be met, or the model doesn't fit the devices.
     """
     pinned = resolve(graph, cluster, model)
-    found = dict.fromkeys(_candidates(graph, cluster, model, pinned))
+    found = dict.fromkeys(_candidates(graph, cluster, model, pinned, measured))
     if not found:
         raise why_infeasible(graph, cluster, model)
     allocations = (Allocation(cluster, model, graph.digest, stages) for stages in found)
-    return min((_judged(graph, allocation) for allocation in allocations), key=_rank)
+    return min((_judged(graph, found, measured) for found in allocations), key=_rank)
 
 
-def single(graph: Graph, cluster: Cluster, model: ModelSpec) -> Allocation:
+def single(
+    graph: Graph, cluster: Cluster, model: ModelSpec, measured: Measured = NOTHING
+) -> Allocation:
     """Return the whole model on the device that answers soonest, whatever the pins say.
 
     On this machine memory budgets are not binding: nothing else runs there in earnest.
@@ -63,7 +68,7 @@ def single(graph: Graph, cluster: Cluster, model: ModelSpec) -> Allocation:
             f"{graph.name} needs {format_bytes(needed)} on one device; {most.name} has the "
             f"largest budget, {format_bytes(most.memory)}"
         )
-    judged = (_judged(graph, found) for found in fitting)
+    judged = (_judged(graph, found, measured) for found in fitting)
     return min(judged, key=lambda found: _prediction(found).latency)
 
 
@@ -85,21 +90,21 @@ def _needed(graph: Graph, allocation: Allocation) -> int:
 
 
 def _candidates(
-    graph: Graph, cluster: Cluster, model: ModelSpec, pinned: Pinned
+    graph: Graph, cluster: Cluster, model: ModelSpec, pinned: Pinned, measured: Measured
 ) -> Iterator[tuple[Stage, ...]]:
     """Yield the stages that are best on each set of devices that can hold the model."""
-    solver = Solver(graph, model, pinned)
-    for devices in _sets(cluster, pinned):
+    solver = Solver(graph, model, pinned, measured)
+    for devices in _sets(cluster, pinned, measured):
         solution = solver.solve(devices)
         if solution is not None:
-            yield in_file_order(solution.stages(graph), cluster.devices, pinned.devices)
+            yield in_file_order(solution.stages(graph), cluster.devices, pinned.devices, measured)
 
 
-def _judged(graph: Graph, allocation: Allocation) -> Allocation:
-    return replace(allocation, prediction=predict(graph, allocation))
+def _judged(graph: Graph, allocation: Allocation, measured: Measured) -> Allocation:
+    return replace(allocation, prediction=predict(graph, allocation, measured))
 
 
-def _sets(cluster: Cluster, pinned: Pinned) -> Iterator[Sequence[Device]]:
+def _sets(cluster: Cluster, pinned: Pinned, measured: Measured) -> Iterator[Sequence[Device]]:
     """Yield the sets of devices to try: those that pins name, and more and more of the rest.
 
     Of each leading part of the file the fastest ones, so that the sets of a cluster are among
@@ -112,9 +117,9 @@ def _sets(cluster: Cluster, pinned: Pinned) -> Iterator[Sequence[Device]]:
         yield [device for device in cluster.devices if device.name in fixed]
     tried: set[frozenset[tuple[object, int]]] = set()
     for end, newest in enumerate(free, start=1):
-        fastest = sorted(free[:end], key=slowness)
+        fastest = fastest_first(free[:end], measured)
         for count in range(fastest.index(newest) + 1, end + 1):
-            kinds = frozenset(Counter(map(kind, fastest[:count])).items())
+            kinds = frozenset(Counter(kind(one, measured) for one in fastest[:count]).items())
             if kinds not in tried:
                 tried.add(kinds)
                 chosen = fixed.union(device.name for device in fastest[:count])

@@ -6,13 +6,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
+from edgesplit.cost.profiles import NOTHING, Measured
 from edgesplit.plan.allocation import Share, Stage
-from edgesplit.plan.solver import kind
+from edgesplit.plan.devices import kind
 from edgesplit.spec.cluster import Device
 
 
 def in_file_order(
-    stages: Sequence[Stage], devices: Sequence[Device], pinned: Collection[str]
+    stages: Sequence[Stage],
+    devices: Sequence[Device],
+    pinned: Collection[str],
+    measured: Measured = NOTHING,
 ) -> tuple[Stage, ...]:
     """Return the same stages with devices of one kind swapped, so that they appear in file order.
 
@@ -23,9 +27,10 @@ def in_file_order(
         stages: Stages in execution order.
         devices: The cluster's devices, in the order of its file.
         pinned: Names of devices that stay where they are.
+        measured: What was measured of them.
     """
     free = [device for device in devices if device.name not in pinned]
-    kinds = {device.name: (kind(device), device.connection) for device in free}
+    kinds = {device.name: (kind(device, measured), device.connection) for device in free}
     waiting: dict[object, Iterator[str]] = {
         which: iter([name for name, other in kinds.items() if other == which])
         for which in kinds.values()

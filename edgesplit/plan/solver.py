@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edgesplit.cost.chain import Chain, Rows
+from edgesplit.cost.profiles import Measured
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Share, Stage
 from edgesplit.plan.costing import Costing
+from edgesplit.plan.devices import fastest_first, kind
 from edgesplit.plan.grouping import Grouper, Grouping, Placed, Score
 from edgesplit.plan.pins import Pinned
 from edgesplit.plan.splittable import channels, why_not_coded
-from edgesplit.plan.splitting import Cut, Wanted, cut, slowness, stage_cost, wanted
+from edgesplit.plan.splitting import Cut, Wanted, cut, stage_cost, wanted
 from edgesplit.spec.cluster import Device
 from edgesplit.spec.model import ModelSpec
 
@@ -59,6 +61,7 @@ class Solver:
     graph: Graph
     model: ModelSpec
     pinned: Pinned
+    measured: Measured = field(default_factory=dict)
     _costings: dict[tuple[tuple[int, Rows], ...], Costing] = field(
         default_factory=dict, compare=False
     )
@@ -107,7 +110,8 @@ class Solver:
         """Return the costs of the model under these splits."""
         key = tuple(sorted(splits.items(), key=lambda item: item[0]))
         if key not in self._costings:
-            self._costings[key] = Costing(Chain(self.graph, splits), self.model.window)
+            chain = Chain(self.graph, splits)
+            self._costings[key] = Costing(chain, self.model.window, self.measured)
         return self._costings[key]
 
     def _wanted(self, index: int, devices: Sequence[Device]) -> Wanted:
@@ -135,10 +139,13 @@ class Solver:
     def _choices(self, wants: Wants, free: Sequence[Device]) -> list[Mapping[int, Cut]]:
         """Return the splits by each order of the devices, those that differ in names only once."""
         found: dict[tuple[object, ...], Mapping[int, Cut]] = {}
-        for order in _orders(free) if wants else [free]:
+        for order in _orders(free, self.measured) if wants else [free]:
             cuts = self._cuts(wants, order)
             if cuts is not None:
-                which = ((i, made.blocks, *map(kind, made.devices)) for i, made in cuts.items())
+                which = (
+                    (i, made.blocks, *(kind(one, self.measured) for one in made.devices))
+                    for i, made in cuts.items()
+                )
                 found.setdefault(tuple(which), cuts)
         return list(found.values())
 
@@ -178,7 +185,8 @@ class Solver:
         costing = self.costing(_rows(cuts))
         splits = {index: stage_cost(costing, made) for index, made in cuts.items()}
         homes = {(start, end): known[name] for start, end, name in self.pinned.homes}
-        for rest in _orders([device for device in free if device.name not in taken]):
+        left = [device for device in free if device.name not in taken]
+        for rest in _orders(left, self.measured):
             found = Grouper(costing, self.model.objective, rest, splits, homes).best()
             if found is not None:
                 yield Solution(found, cuts, wants)
@@ -225,15 +233,10 @@ def _rows(cuts: Mapping[int, Cut]) -> dict[int, Rows]:
     return {index: Rows(len(made.data), len(made.parity)) for index, made in cuts.items()}
 
 
-def _orders(devices: Sequence[Device]) -> list[tuple[Device, ...]]:
+def _orders(devices: Sequence[Device], measured: Measured) -> list[tuple[Device, ...]]:
     """Return the orders in which to hand out devices, those that differ in name only left out."""
-    fastest = tuple(sorted(devices, key=slowness))
-    roomiest = tuple(sorted(devices, key=lambda device: (-device.memory, slowness(device))))
+    fastest = fastest_first(devices, measured)
+    roomiest = tuple(sorted(fastest, key=lambda device: -device.memory))
     orders = (fastest, fastest[::-1], roomiest, roomiest[::-1], tuple(devices))
-    kinds = {tuple(map(kind, order)): order for order in reversed(orders)}
+    kinds = {tuple(kind(one, measured) for one in order): order for order in reversed(orders)}
     return list(reversed(kinds.values()))
-
-
-def kind(device: Device) -> tuple[object, ...]:
-    """Return all of a device that plans depend on; devices of one kind are interchangeable."""
-    return (device.memory, device.profile, device.pace, device.link)

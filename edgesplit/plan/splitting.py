@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgesplit.cost.profiles import profile_of
 from edgesplit.plan.blocks import UNIT, blocks
 from edgesplit.plan.costing import Costing, StageCost
+from edgesplit.plan.devices import fastest_first
 from edgesplit.plan.generators import MOST_BLOCKS
 from edgesplit.plan.splittable import channels
 from edgesplit.spec.cluster import Device
@@ -74,7 +74,7 @@ def cut(costing: Costing, want: Wanted, pool: Sequence[Device]) -> Cut | None:
     if want.parity > 1:
         most = min(most, MOST_BLOCKS)
     widths = [len(want.data)] if want.data else range(want.width, most + 1)
-    choices = filter(None, (_choose(want, pool, width) for width in widths))
+    choices = filter(None, (_choose(costing, want, pool, width) for width in widths))
     return next(filter(None, (_try(costing, want, *choice) for choice in choices)), None)
 
 
@@ -89,7 +89,7 @@ def stage_cost(costing: Costing, made: Cut) -> StageCost:
 
 
 def _choose(
-    want: Wanted, pool: Sequence[Device], width: int
+    costing: Costing, want: Wanted, pool: Sequence[Device], width: int
 ) -> tuple[tuple[Device, ...], tuple[Device, ...]] | None:
     """Return data and parity devices: of the next ones in the pool, the fastest hold parity.
 
@@ -100,14 +100,8 @@ def _choose(
     if free > len(pool):
         return None
     taken = pool[:free]
-    coded = want.coded or tuple(sorted(taken, key=slowness)[: want.parity])
+    coded = want.coded or fastest_first(taken, costing.measured)[: want.parity]
     return want.data or tuple(device for device in taken if device not in coded), coded
-
-
-def slowness(device: Device) -> tuple[float, float, int]:
-    """Return a key that sorts devices from the fastest to the slowest."""
-    profile = profile_of(device)
-    return (-profile.macs_per_second, -profile.weight_bytes_per_second, -device.memory)
 
 
 def _try(

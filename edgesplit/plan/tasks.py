@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 
+from edgesplit.cost.kernel import kernel
 from edgesplit.cost.profiles import Profile
 from edgesplit.cost.work import ROW_WEIGHTS, Work
 from edgesplit.dataflow.region import Region
@@ -22,13 +23,17 @@ def seconds(works: Sequence[Work], profile: Profile) -> float:
     return sum(work.seconds(profile) for work in works) + profile.step_seconds
 
 
-def task_works(graph: Graph, spec: ShardSpec) -> tuple[Work, ...]:
-    """Return the work of each operator of a shard, overlaps and recomputed halos included."""
+def task_works(graph: Graph, spec: ShardSpec, priced: Container[str]) -> tuple[Work, ...]:
+    """Return the work of each operator of a shard, overlaps and recomputed halos included.
+
+    `priced` are the nodes that have a price.
+    """
     nodes, outputs = [graph.node(name) for name in spec.nodes], spec.wanted
     boxes = needs(graph, nodes, outputs, spec.partial)
     alive = _alive(nodes, outputs)
     return tuple(
-        _work(graph, node, boxes, spec, names) for node, names in zip(nodes, alive, strict=True)
+        _work(graph, node, boxes, spec, names, priced=node.name in priced)
+        for node, names in zip(nodes, alive, strict=True)
     )
 
 
@@ -68,15 +73,25 @@ def _alive(nodes: Sequence[Node], outputs: Container[str]) -> Iterator[set[str]]
         yield kept | {*node.reads, *filter(None, node.outputs)}
 
 
-def _work(graph: Graph, node: Node, boxes: Boxes, spec: ShardSpec, alive: Iterable[str]) -> Work:
+def _work(
+    graph: Graph,
+    node: Node,
+    boxes: Boxes,
+    spec: ShardSpec,
+    alive: Iterable[str],
+    *,
+    priced: bool,
+) -> Work:
     weights = constant_bytes(graph, {name: boxes[name] for name in node.reads if name in boxes})
+    count = _macs(graph, node, boxes, spec)
     in_rows = node.op in ROW_WEIGHTS
     return Work(
-        macs=_macs(graph, node, boxes, spec),
+        macs=count,
         mapped=weights if in_rows else 0,
         copied=0 if in_rows else weights,
         live=sum(_activation(graph, name, boxes) for name in alive),
         largest=0 if in_rows else weights,
+        kernels=(kernel(graph, node, boxes, count, weights),) if priced else (),
     )
 
 

@@ -93,7 +93,7 @@ class TestProfiles:
         plain = profile_of(device("a", profile="generic"))
         slow = profile_of(device("a", profile="generic", pace=4.0))
         assert slow.compute(1e9, 1e6) == pytest.approx(4 * plain.compute(1e9, 1e6))
-        assert slow.message_seconds == 4 * plain.message_seconds
+        assert slow.held_seconds == 4 * plain.message_seconds
 
     def test_newer_boards_are_faster(self) -> None:
         boards = [PROFILES[f"raspberry-pi-{model}"] for model in ("3b", "4b", "5")]

@@ -75,7 +75,7 @@ class Walk:
         self._boxes[name] = self._boxes[name].hull(box) if name in self._boxes else box
 
     def _count(self, node: Node, asked: Asked) -> None:
-        self._seconds += self._profile.compute(asked.macs, asked.weights)
+        self._seconds += self._profile.seconds(asked.macs, asked.weights, asked.kernels)
         self._macs += asked.macs
         self._live = max(self._live, asked.live)
         if node.op in ROW_WEIGHTS:

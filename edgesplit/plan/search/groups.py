@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from edgesplit.cost.profiles import NOTHING, Measured
+from edgesplit.plan.devices import kind, slowness
 from edgesplit.plan.generators import MOST_BLOCKS
 from edgesplit.plan.pins import Pinned, named, wants_split
 from edgesplit.plan.search.layouts import Layout, grids
-from edgesplit.plan.solver import kind
-from edgesplit.plan.splitting import slowness
 from edgesplit.spec.cluster import Device
 from edgesplit.spec.model import ModelSpec, Pin
 
@@ -19,7 +19,7 @@ SIZES = (*range(1, 17), 20, 24, 28, 32)
 Group = tuple[int, ...]
 
 
-def groups(devices: Sequence[Device]) -> Iterator[Group]:
+def groups(devices: Sequence[Device], measured: Measured = NOTHING) -> Iterator[Group]:
     """Yield groups of devices, each from its fastest to its slowest, large ones first.
 
     Each device alone, and of each leading part of the file the fastest ones, so that the groups of
@@ -27,12 +27,13 @@ def groups(devices: Sequence[Device]) -> Iterator[Group]:
     plan slower.
     """
     found: dict[frozenset[tuple[object, int]], Group] = {}
+    kinds = [kind(device, measured) for device in devices]
     for end in range(1, len(devices) + 1):
-        found.setdefault(frozenset({(kind(devices[end - 1]), 1)}), (end - 1,))
-        order = sorted(range(end), key=lambda index: slowness(devices[index]))
+        found.setdefault(frozenset({(kinds[end - 1], 1)}), (end - 1,))
+        order = sorted(range(end), key=lambda index: slowness(devices[index], measured))
         for size in (size for size in SIZES if size <= end):
-            kinds = Counter(kind(devices[index]) for index in order[:size])
-            found.setdefault(frozenset(kinds.items()), tuple(order[:size]))
+            counted = Counter(kinds[index] for index in order[:size])
+            found.setdefault(frozenset(counted.items()), tuple(order[:size]))
     yield from sorted(found.values(), key=len, reverse=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from edgesplit.cost.profiles import Measured
 from edgesplit.cost.simulate import simulate
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Allocation
@@ -30,11 +31,13 @@ class Judged:
         return (*figures, self.devices)
 
 
-def judge(graph: Graph, allocation: Allocation, limit: Judged | None = None) -> Judged | None:
+def judge(
+    graph: Graph, allocation: Allocation, measured: Measured, limit: Judged | None = None
+) -> Judged | None:
     """Simulate an allocation on its own task table; None where it is no better than the limit."""
     lowered = lower(graph, allocation)
     works = works_of(graph, lowered)
-    run = simulate(lowered.table, costs(allocation, lowered, works))
+    run = simulate(lowered.table, costs(allocation, lowered, works, measured))
     devices = len(lowered.table.devices)
     found = Judged(allocation, run.latency, 1 / run.throughput, devices, 0)
     if limit is not None and found.rank >= limit.rank:

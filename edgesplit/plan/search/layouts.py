@@ -9,7 +9,7 @@ from itertools import accumulate, pairwise
 from math import isqrt
 from typing import Literal
 
-from edgesplit.cost.profiles import Profile, profile_of
+from edgesplit.cost.profiles import Measured, Profile, profile_of
 from edgesplit.dataflow.region import Region
 from edgesplit.graph.following import CHANNELS, SPACE
 from edgesplit.plan.blocks import UNIT, blocks
@@ -48,6 +48,7 @@ class Parts:
     """The parts of values under layouts, in proportion to the speed of a cluster's devices."""
 
     devices: Sequence[Device]
+    measured: Measured = field(default_factory=dict)
     _seen: dict[tuple[Layout, tuple[int, ...]], tuple[Region, ...] | None] = field(
         default_factory=dict, compare=False
     )
@@ -55,7 +56,7 @@ class Parts:
     @cached_property
     def profiles(self) -> tuple[Profile, ...]:
         """The profiles of the devices."""
-        return tuple(profile_of(device) for device in self.devices)
+        return tuple(profile_of(device, self.measured) for device in self.devices)
 
     def of(self, layout: Layout, shape: tuple[int, ...]) -> tuple[Region, ...] | None:
         """Return the box of each device; None where a value of this shape can't lie like that."""

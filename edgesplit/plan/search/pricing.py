@@ -187,7 +187,7 @@ class Pricing:
 
     def _end_of(self, device: int) -> _End:
         parts = self.runs.parts
-        return _End(parts.devices[device].link, parts.profiles[device].message_seconds)
+        return _End(parts.devices[device].link, parts.profiles[device].end_seconds)
 
 
 def _count(layout: Layout) -> int:

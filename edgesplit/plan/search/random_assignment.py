@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 
+from edgesplit.cost.profiles import NOTHING, Measured
 from edgesplit.errors import PlanError
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Allocation, Share, Stage
@@ -22,7 +23,9 @@ DRAWS = 100
 """Assignments that are drawn until one fits the memory budgets."""
 
 
-def random_allocation(graph: Graph, cluster: Cluster, model: ModelSpec, seed: int) -> Allocation:
+def random_allocation(
+    graph: Graph, cluster: Cluster, model: ModelSpec, seed: int, measured: Measured = NOTHING
+) -> Allocation:
     """Return each layer on a device drawn at random, predicted; only what must be is split.
 
     Runs of layers that are drawn onto one device are one stage. Pins hold.
@@ -34,9 +37,9 @@ def random_allocation(graph: Graph, cluster: Cluster, model: ModelSpec, seed: in
     random = Random(seed)  # noqa: S311 - a baseline needs to be repeatable, not secret
     for _ in range(DRAWS):
         allocation = Allocation(cluster, model, graph.digest, drawing.stages(random))
-        judged = judge(graph, allocation)
+        judged = judge(graph, allocation, measured)
         if judged is not None and not judged.excess:
-            return replace(allocation, prediction=predict(graph, allocation))
+            return replace(allocation, prediction=predict(graph, allocation, measured))
     raise PlanError(
         f"none of {DRAWS} random assignments of {graph.name} fits the memory budgets",
         remedy="try another seed, or plan with another strategy",

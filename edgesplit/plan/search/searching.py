@@ -9,6 +9,7 @@ from math import inf
 
 from edgesplit.cost.chain import Chain
 from edgesplit.cost.memory import BASE
+from edgesplit.cost.profiles import NOTHING, Measured
 from edgesplit.errors import PlanError
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Allocation
@@ -35,7 +36,9 @@ RENTS = (1e-10, 5e-10, 2e-9, 1e-8, 1e-7)
 """Seconds a byte of memory is taken to cost, one after the other, where paths exceed budgets."""
 
 
-def search(graph: Graph, cluster: Cluster, model: ModelSpec) -> Allocation:
+def search(
+    graph: Graph, cluster: Cluster, model: ModelSpec, measured: Measured = NOTHING
+) -> Allocation:
     """Return the best allocation over groups of devices, splits, grids and cuts, predicted.
 
     Dynamic programming finds the cheapest path for each group of devices; the simulator decides
@@ -44,13 +47,13 @@ def search(graph: Graph, cluster: Cluster, model: ModelSpec) -> Allocation:
     Raises:
         PlanError: A pin can't be met, or the model doesn't fit the devices.
     """
-    best = _Search(graph, cluster, model, resolve(graph, cluster, model)).best()
+    best = _Search(graph, cluster, model, resolve(graph, cluster, model), measured).best()
     if best is None:
-        return procedure1(graph, cluster, model)
+        return procedure1(graph, cluster, model, measured)
     chosen = best.allocation
     if model.objective == "throughput" or _short(graph, cluster, model):
-        chosen = _better(graph, best)
-    return replace(chosen, prediction=predict(graph, chosen))
+        chosen = _better(graph, best, measured)
+    return replace(chosen, prediction=predict(graph, chosen, measured))
 
 
 def _short(graph: Graph, cluster: Cluster, model: ModelSpec) -> bool:
@@ -59,13 +62,13 @@ def _short(graph: Graph, cluster: Cluster, model: ModelSpec) -> bool:
     return any(device.memory < needed for device in cluster.devices)
 
 
-def _better(graph: Graph, best: Judged) -> Allocation:
+def _better(graph: Graph, best: Judged, measured: Measured) -> Allocation:
     """Return what Procedure 1 finds where that is better."""
     try:
-        rival = procedure1(graph, best.allocation.cluster, best.allocation.model)
+        rival = procedure1(graph, best.allocation.cluster, best.allocation.model, measured)
     except PlanError:  # It gives a device one stage only, so it may fail where the search doesn't.
         return best.allocation
-    return best.allocation if judge(graph, rival, best) is None else rival
+    return best.allocation if judge(graph, rival, measured, best) is None else rival
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class _Search:
     cluster: Cluster
     model: ModelSpec
     pinned: Pinned
+    measured: Measured
     _held: Judged | None = None
 
     def best(self) -> Judged | None:
@@ -92,7 +96,7 @@ class _Search:
         The largest group is judged at once, so that small ones can be left out unseen.
         """
         waiting: list[_Candidate] = []
-        for group in groups(self.cluster.devices):
+        for group in groups(self.cluster.devices, self.measured):
             if self._floor(group) < self._limit:
                 chosen = layouts(group, self.model, self.pinned, self._permits.numbers)
                 runs = [run for layout in chosen for run in self._allowed(layout, len(group))]
@@ -132,9 +136,9 @@ class _Search:
         if self._memory(path) > max(device.memory for device in self.cluster.devices):
             return True
         drawn = stages(self._pricing.runs, path.runs)
-        drawn = in_file_order(drawn, self.cluster.devices, self.pinned.devices)
+        drawn = in_file_order(drawn, self.cluster.devices, self.pinned.devices, self.measured)
         allocation = Allocation(self.cluster, self.model, self.graph.digest, drawn)
-        found = judge(self.graph, allocation, self._held)
+        found = judge(self.graph, allocation, self.measured, self._held)
         if found is not None and not found.excess:
             self._held = found
         return found is not None and found.excess > 0
@@ -171,7 +175,7 @@ class _Search:
     @cached_property
     def _pricing(self) -> Pricing:
         forced = frozenset(index for index in self.pinned.layers if self.pinned.must_split(index))
-        parts = Parts(self.cluster.devices)
+        parts = Parts(self.cluster.devices, self.measured)
         runs = Runs(self.graph, parts, self.model.window, forced)
         return Pricing(runs, self.cluster)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
+from edgesplit.cost.kernel import Kernel, anchors, kernel
 from edgesplit.dataflow.region import Region
 from edgesplit.graph import ops
 from edgesplit.graph.model import Graph, Node
@@ -16,13 +18,14 @@ class Asked:
     """What an operator asks: boxes of its inputs by position, with their bytes, and its work.
 
     `macs` are multiply-accumulates, `weights` bytes of constants, `live` bytes of all else that
-    it reads and makes.
+    it reads and makes, `kernels` the node's own where it has a price.
     """
 
     reads: tuple[tuple[int, Region], ...]
     macs: float
     weights: int
     live: int
+    kernels: tuple[Kernel, ...]
 
 
 @dataclass(frozen=True)
@@ -56,19 +59,29 @@ class Steps:
         named = (*node.inputs, *node.outputs)
         values = [replace(self.graph.values[name], name="") if name else None for name in named]
         same = [node.inputs.index(name) for name in node.inputs]
-        return repr((node.domain, node.op, sorted(node.attributes.items()), values, same))
+        priced = node.name in self._priced
+        return repr((node.domain, node.op, sorted(node.attributes.items()), values, same, priced))
 
     def _asked(self, node: Node, out: Mapping[str, Region], part: Partial | None) -> Asked:
         reads: list[tuple[int, Region]] = []
         weights, live = 0, sum(self._nbytes(name, box) for name, box in out.items())
+        boxes = dict(out)
         positions = {name: index for index, name in enumerate(node.reads)}
         for name, box in self._step(node, out, part).needs(node):
             if self.graph.values[name].constant:
                 weights += self._nbytes(name, box)
             else:
                 live += self._nbytes(name, box)
+                boxes[name] = box
                 reads.append((positions[name], box))
-        return Asked(tuple(reads), self._macs(node, out, part), weights, live)
+        macs = self._macs(node, out, part)
+        priced = node.name in self._priced
+        kernels = (kernel(self.graph, node, boxes, macs, weights),) if priced else ()
+        return Asked(tuple(reads), macs, weights, live, kernels)
+
+    @cached_property
+    def _priced(self) -> frozenset[str]:
+        return anchors(self.graph)
 
     def _nbytes(self, name: str, box: Region) -> int:
         return box.size * self.graph.values[name].itemsize
