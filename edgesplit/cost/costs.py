@@ -1,0 +1,67 @@
+"""What a task table costs: seconds of tasks and messages, and what one request asks of a device."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgesplit.dataflow.table import Flow, TaskTable
+from edgesplit.spec.cluster import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What things cost: `tasks` in seconds by task id, `messages` seconds an end by device.
+
+    `links` and `messages` hold the gateway too, under its device name.
+    """
+
+    tasks: Mapping[int, float]
+    messages: Mapping[str, float]
+    links: Mapping[str, Link]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one request costs a device, in seconds: its compute, message ends, and link."""
+
+    compute: float = 0.0
+    messages: float = 0.0
+    sending: float = 0.0
+    receiving: float = 0.0
+
+    @property
+    def busiest(self) -> float:
+        """Seconds of the resource that limits how many requests a second can pass."""
+        return max(self.compute, self.messages, self.sending, self.receiving)
+
+
+def usages(table: TaskTable, costs: Costs) -> dict[str, Usage]:
+    """Return what one request costs each device, the gateway included."""
+    compute: defaultdict[str, float] = defaultdict(float)
+    ends: defaultdict[str, int] = defaultdict(int)
+    sent: defaultdict[str, int] = defaultdict(int)
+    received: defaultdict[str, int] = defaultdict(int)
+    for task in table.tasks:
+        compute[task.device] += costs.tasks.get(task.id, 0.0)
+    for flow in table.flows:
+        nbytes = flow.nbytes
+        for sender, receiver in _ways(flow):
+            sent[sender] += nbytes
+            received[receiver] += nbytes
+            ends[sender] += 1
+            ends[receiver] += 1
+    return {
+        name: Usage(
+            compute=compute[name],
+            messages=costs.messages[name] * ends[name],
+            sending=sent[name] / costs.links[name].bandwidth,
+            receiving=received[name] / costs.links[name].bandwidth,
+        )
+        for name in compute
+    }
+
+
+def _ways(flow: Flow) -> list[tuple[str, str]]:
+    return [(one, other) for one in flow.senders for other in flow.receivers if one != other]

@@ -1,0 +1,152 @@
+"""Passing: requests on their way through a task table under a virtual clock, event by event."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from edgesplit.cost.costs import Costs
+from edgesplit.cost.forming import Forming, Reads
+from edgesplit.dataflow.table import Flow, Task, TaskTable
+from edgesplit.spec.cluster import Link
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One request: when it was admitted and answered, in seconds, and what it waits for."""
+
+    number: int
+    admitted: float
+    forming: Forming
+    answered: float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Device:
+    """What a device offers, until when each resource is taken, and the tasks that wait for it."""
+
+    name: str
+    price: float
+    link: Link
+    compute: float = 0.0
+    messages: float = 0.0
+    sending: float = 0.0
+    receiving: float = 0.0
+    waiting: list[tuple[int, float, int, Request]] = field(default_factory=list)
+
+
+class _Message(NamedTuple):
+    request: Request
+    flow: Flow
+    nbytes: int
+    sender: _Device
+    receiver: _Device
+
+
+class Passing:
+    """Requests under way: events in order of time, ties in order of their making."""
+
+    def __init__(self, table: TaskTable, costs: Costs) -> None:
+        self._table = table
+        self._tasks = costs.tasks
+        self._reads = Reads(table)
+        self._nbytes = [flow.nbytes for flow in table.flows]
+        names = {task.device for task in table.tasks}
+        self._devices = {n: _Device(n, costs.messages[n], costs.links[n]) for n in names}
+        self._events: list[tuple[float, int, Callable[[Any, float], None], object]] = []
+        self._made = 0
+        self._requests: list[Request] = []
+        self._answers: list[Request] = []
+
+    def answer(self, requests: int, window: int) -> tuple[Request, ...]:
+        """Pass so many requests, `window` at a time, and return them as they were answered.
+
+        Raises:
+            ValueError: An answer never forms: the table is no complete dataflow.
+        """
+        for _ in range(min(requests, window)):
+            self._admit(0.0)
+        while len(self._answers) < requests:
+            answered = len(self._answers)
+            self._step()
+            if len(self._answers) > answered and len(self._requests) < requests:
+                self._admit(self._answers[-1].answered or 0.0)
+        return tuple(self._answers)
+
+    def _step(self) -> None:
+        if not self._events:
+            raise ValueError("the answer never forms: a needed contribution has no sender")
+        now, _, happen, thing = heapq.heappop(self._events)
+        happen(thing, now)
+
+    def _at(self, time: float, happen: Callable[[Any, float], None], thing: object) -> None:
+        heapq.heappush(self._events, (time, self._made, happen, thing))
+        self._made += 1
+
+    def _admit(self, now: float) -> None:
+        request = Request(len(self._requests), now, Forming(self._reads))
+        self._requests.append(request)
+        for task in self._reads.ready:
+            self._form(request, self._devices[task.device], [task.id], now)
+
+    def _form(self, request: Request, device: _Device, tasks: Sequence[int], now: float) -> None:
+        """Queue tasks whose inputs are complete; the device starts one if it is free."""
+        for task in tasks:
+            heapq.heappush(device.waiting, (request.number, now, task, request))
+        self._at(now, self._start, device)
+
+    def _start(self, device: _Device, now: float) -> None:
+        if not device.waiting or device.compute > now:
+            return
+        _, _, number, request = heapq.heappop(device.waiting)
+        device.compute = now + self._tasks.get(number, 0.0)
+        self._at(device.compute, self._end, (request, self._table.tasks[number]))
+
+    def _end(self, ran: tuple[Request, Task], now: float) -> None:
+        request, task = ran
+        device = self._devices[task.device]
+        for output in task.outputs:
+            flow = self._table.flows[output.flow]
+            for receiver in flow.receivers:
+                self._send(request, flow, device, self._devices[receiver], now)
+        if task is self._table.sink:
+            request.answered = now
+            self._answers.append(request)
+        self._start(device, now)
+
+    def _send(
+        self, request: Request, flow: Flow, sender: _Device, receiver: _Device, now: float
+    ) -> None:
+        message = _Message(request, flow, self._nbytes[flow.id], sender, receiver)
+        if sender is receiver:
+            self._deliver(message, now)
+            return
+        sender.messages = max(now, sender.messages) + sender.price
+        self._at(sender.messages, self._transmit, message)
+
+    def _transmit(self, message: _Message, now: float) -> None:
+        sender = message.sender
+        start = max(now, sender.sending)
+        sender.sending = start + message.nbytes / sender.link.bandwidth
+        first = start + sender.link.latency + message.receiver.link.latency
+        self._at(first, self._receive, message)
+
+    def _receive(self, message: _Message, now: float) -> None:
+        receiver, nbytes = message.receiver, message.nbytes
+        # The receiver's link is taken for the message's own bytes only, so that several slow
+        # senders fill it together; the last byte can't come before the slower end has passed it.
+        receiver.receiving = max(now, receiver.receiving) + nbytes / receiver.link.bandwidth
+        last = max(receiver.receiving, now + nbytes / message.sender.link.bandwidth)
+        self._at(last, self._price, message)
+
+    def _price(self, message: _Message, now: float) -> None:
+        receiver = message.receiver
+        receiver.messages = max(now, receiver.messages) + receiver.price
+        self._at(receiver.messages, self._deliver, message)
+
+    def _deliver(self, message: _Message, now: float) -> None:
+        formed = message.request.forming.arrive(message.receiver.name, message.flow.id)
+        if formed:
+            self._form(message.request, message.receiver, formed, now)
