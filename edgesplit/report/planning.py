@@ -10,10 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from edgesplit.operate.succession import Succession
-from edgesplit.plan.allocation import Allocation, DevicePrediction, Prediction, Stage
+from edgesplit.plan.allocation import Allocation, DevicePrediction, Prediction
 from edgesplit.plan.coverage import why_not
 from edgesplit.plan.planner import Planned
 from edgesplit.report.console import people, plain, say
+from edgesplit.report.duties import duties
 from edgesplit.spec.units import format_bytes, format_seconds
 
 
@@ -47,14 +48,9 @@ def show_plan(planned: Planned, path: Path | None, *, follows: Succession | None
     console = people()
     allocation, prediction = planned.allocation, _prediction(planned.allocation)
     many = len(prediction.devices)
-    table = Table(title=f"{planned.graph.name} over {many} device{'' if many == 1 else 's'}")
-    table.add_column("device")
-    table.add_column("tasks")
-    for heading in ("memory", "weights", "budget", "compute", "transfer"):
-        table.add_column(heading, justify="right")
-    for device in prediction.devices:
-        table.add_row(*_row(device, allocation))
-    console.print(table)
+    title = f"{planned.graph.name} over {many} device{'' if many == 1 else 's'}"
+    console.print(_figures(allocation, prediction, title))
+    console.print(_tasks(allocation, prediction))
     for line in _summary(planned, prediction):
         console.print(line)
     if follows is not None:
@@ -70,30 +66,35 @@ def _prediction(allocation: Allocation) -> Prediction:
     return allocation.prediction
 
 
+def _figures(allocation: Allocation, prediction: Prediction, title: str) -> Table:
+    table = Table(title=title)
+    table.add_column("device")
+    for heading in ("memory", "weights", "budget", "compute", "transfer"):
+        table.add_column(heading, justify="right")
+    for device in prediction.devices:
+        table.add_row(*_row(device, allocation))
+    return table
+
+
+def _tasks(allocation: Allocation, prediction: Prediction) -> Table:
+    """Tasks apart from the figures: there may be many, and each needs its line."""
+    table = Table()
+    table.add_column("device")
+    table.add_column("tasks", overflow="fold")
+    for device in prediction.devices:
+        table.add_row(device.device, escape("\n".join(duties(allocation.stages, device.device))))
+    return table
+
+
 def _row(device: DevicePrediction, allocation: Allocation) -> tuple[str, ...]:
-    stages = [stage for stage in allocation.stages if device.device in stage.devices]
     return (
         device.device,
-        ", ".join(_duty(stage, device.device) for stage in stages),
         format_bytes(device.memory),
         format_bytes(device.weights),
         format_bytes(allocation.cluster.device(device.device).memory),
         format_seconds(device.compute),
         format_seconds(device.transfer),
     )
-
-
-def _duty(stage: Stage, device: str) -> str:
-    """What a device does for a stage, in the layers' own names."""
-    layers = stage.layers[0]
-    if len(stage.layers) > 1:
-        layers += f"..{stage.layers[-1]}"
-    if stage.split == "whole":
-        return layers
-    if device in stage.parity:
-        return f"{layers} parity {stage.parity.index(device) + 1}/{len(stage.parity)}"
-    share = next(share for share in stage.shares if share.device == device)
-    return f"{layers}\\[{share.lo}:{share.hi}]"
 
 
 def _summary(planned: Planned, prediction: Prediction) -> list[str]:
