@@ -18,6 +18,7 @@ from statistics import mean
 import numpy as np
 
 from edgesplit.cost.kernel import Kernel
+from edgesplit.spec.cluster import Link
 
 ANY = "any"
 """The regression over all operators, for those that none was fitted for."""
@@ -66,7 +67,8 @@ class Database:
 
     `models` are whole models by digest, measured in one session: kernels of one session are
     faster than apart. `step` is what a task costs beside its kernels, `message` what each end of
-    a message does, both in the executor's own code.
+    a message does, both in the executor's own code. `links` are the links to other classes, and to
+    the gateway, as they were measured; plans are made with those of the cluster file.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Database:
     models: Mapping[str, float] = field(default_factory=dict)
     step: float | None = None
     message: float | None = None
+    links: Mapping[str, Link] = field(default_factory=dict)
     _seen: dict[Kernel, float] = field(default_factory=dict, compare=False, repr=False)
 
     def seconds(self, kernel: Kernel) -> float:

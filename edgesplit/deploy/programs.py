@@ -67,6 +67,11 @@ def port_of(device: Device, epoch: int) -> int:
     return device.port + slot_of(epoch)
 
 
+def threads_of(device: Device) -> int:
+    """Return the threads that a device's executor has; one that is paced imitates with one."""
+    return device.cores if device.pace is None else 1
+
+
 def peers(cluster: Cluster, generation: Generation) -> dict[str, Peer]:
     """Return where each device listens and which key it has."""
     return {
@@ -116,7 +121,7 @@ def _program(
         bind=bind_of(device, generation.epoch),
         peers={name: everyone[name] for name in neighbours(release.table, device.name)},
         gateways=generation.gateways,
-        threads=device.cores if device.pace is None else 1,
+        threads=threads_of(device),
         pace={task: s for task, s in release.pace.items() if task in tasks},
         predicted={task: s for task, s in release.predicted.items() if task in tasks},
         key=generation.devices[device.name],

@@ -47,7 +47,7 @@ def plan(
         ModelError: The model can't be imported.
         PlanError: No allocation satisfies the cluster, the model and the pins.
     """
-    graph = _graph(model, cache)
+    graph = graph_of(model, cache)
     allocation = _allocation(graph, cluster, model, strategy, seed)
     return Planned(allocation, graph, lower(graph, allocation))
 
@@ -67,11 +67,20 @@ def plan_files(
         ModelError: The model can't be imported.
         PlanError: No allocation satisfies the cluster, the model and the pins.
     """
+    return plan(*load_files(cluster_file, model_file), cache, strategy=strategy, seed=seed)
+
+
+def load_files(cluster_file: Path, model_file: Path) -> tuple[Cluster, ModelSpec]:
+    """Read the user's files.
+
+    Raises:
+        SpecErrors: All that is wrong with a file, each with its place.
+    """
     cluster = load_cluster(cluster_file)
     located = load_yaml(model_file)
     model = parse_model(located)
     check_pins(cluster, model, located)
-    return plan(cluster, model, cache, strategy=strategy, seed=seed)
+    return cluster, model
 
 
 def plan_single(graph: Graph, allocation: Allocation) -> Planned:
@@ -91,7 +100,7 @@ def lower_allocation(allocation: Allocation, cache: Path) -> Planned:
         ModelError: The model can't be imported.
         PlanError: The allocation doesn't fit the model.
     """
-    graph = _graph(allocation.model, cache)
+    graph = graph_of(allocation.model, cache)
     check(graph, allocation)
     return Planned(allocation, graph, lower(graph, allocation))
 
@@ -110,7 +119,12 @@ def _allocation(
             return single(graph, cluster, model)
 
 
-def _graph(model: ModelSpec, cache: Path) -> Graph:
+def graph_of(model: ModelSpec, cache: Path) -> Graph:
+    """Import a model.
+
+    Raises:
+        ModelError: The model can't be imported.
+    """
     return import_model(resolve(model.source, cache), cache, _name(model), _pixels(model))
 
 

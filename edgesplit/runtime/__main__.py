@@ -49,12 +49,26 @@ def _dialogue(_: Call) -> int:
     return ExitCode.OK
 
 
+def _profile(call: Call) -> int:
+    from edgesplit.runtime.specimens import end_with_listener, measure
+
+    def tell(line: object) -> None:
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+
+    end_with_listener(call.root)
+    threads, archive = call.count, call.words[-1]
+    measure(call.root, archive, threads, tell)
+    return ExitCode.OK
+
+
 _PROCESSES: Mapping[str, Callable[[Call], int]] = {
     "supervise": _supervise,
     "execute": _execute,
     "boot": _boot,
     "follow": _follow,
     "dialogue": _dialogue,
+    "profile": _profile,
 }
 
 

@@ -39,7 +39,7 @@ def purge(root: Root) -> None:
         return
     root.current.unlink(missing_ok=True)
     slots = root.folder / "slots"
-    for path in (slots, root.releases, root.blobs, root.keys, root.venvs):
+    for path in (slots, root.releases, root.blobs, root.keys, root.venvs, root.profile):
         _delete(path)
     for path in (root.checked, root.lock, root.lock_guard, root.mark):
         path.unlink(missing_ok=True)

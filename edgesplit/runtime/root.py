@@ -101,6 +101,11 @@ class Root:
         return self.folder / "venvs"
 
     @property
+    def profile(self) -> Path:
+        """What is being timed, while `profile` runs."""
+        return self.folder / "profile"
+
+    @property
     def lock(self) -> Path:
         """Who may change the cluster."""
         return self.folder / "lock.json"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from time import perf_counter
 
-import numpy as np
 import onnxruntime as ort
 
-from edgesplit.dataflow.table import Port
 from edgesplit.graph.model import Graph
 from edgesplit.runtime.session import open_session
+from edgesplit.runtime.stopwatch import fastest, ports
 from edgesplit.shards.oracle import random_inputs
 from edgesplit.shards.store import Store
 
@@ -21,13 +19,6 @@ VERSION = 1
 REPEATS = 7
 """Runs at least; more of them while they take less than `_SECONDS` together."""
 _SECONDS, _MOST = 2.0, 50
-
-_DTYPES = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(double)": "float64",
-    "tensor(bool)": "bool",
-}
 
 
 def measure(digests: Iterable[str], store: Store, repeats: int = REPEATS) -> Mapping[str, float]:
@@ -63,20 +54,4 @@ def _cost(path: Path, digest: str, store: Store, repeats: int) -> float:
 
 
 def _fastest(session: ort.InferenceSession, repeats: int) -> float:
-    feeds = random_inputs(map(_port, session.get_inputs()), seed=0)
-    session.run(None, feeds)
-    times: list[float] = []
-    while len(times) < repeats or (sum(times) < _SECONDS and len(times) < _MOST):
-        times.append(_timed(session, feeds))
-    return min(times)
-
-
-def _timed(session: ort.InferenceSession, feeds: Mapping[str, object]) -> float:
-    start = perf_counter()
-    session.run(None, dict(feeds))
-    return perf_counter() - start
-
-
-def _port(argument: ort.NodeArg) -> Port:
-    dtype = _DTYPES.get(argument.type) or argument.type.removeprefix("tensor(").removesuffix(")")
-    return Port(argument.name, tuple(argument.shape), np.dtype(dtype).name)
+    return fastest(session, random_inputs(ports(session), seed=0), repeats, _SECONDS, _MOST)

@@ -39,35 +39,36 @@ def externalise(
     """
     large = [tensor for tensor in tensors if _is_large(tensor)]
     if not large:
-        return [_embedded(tensor) for tensor in tensors], None
-    offsets = _offsets(large)
-    digest = store.put(_stream(large, offsets), SUFFIX)
+        return [embedded(tensor) for tensor in tensors], None
+    places = offsets(large)
+    digest = store.put(_stream(large, places), SUFFIX)
     moved = {
-        id(tensor): _reference(tensor, f"{digest}{SUFFIX}", offset)
-        for tensor, offset in zip(large, offsets, strict=True)
+        id(tensor): reference(tensor, f"{digest}{SUFFIX}", place)
+        for tensor, place in zip(large, places, strict=True)
     }
-    return [moved.get(id(tensor)) or _embedded(tensor) for tensor in tensors], digest
+    return [moved.get(id(tensor)) or embedded(tensor) for tensor in tensors], digest
 
 
 def _is_large(tensor: ir.TensorProtocol) -> bool:
     return tensor.dtype != ir.DataType.STRING and tensor.nbytes > EMBEDDED
 
 
-def _offsets(tensors: Sequence[ir.TensorProtocol]) -> list[int]:
-    offsets, end = [], 0
+def offsets(tensors: Sequence[ir.TensorProtocol]) -> list[int]:
+    """Return where in a weights file each tensor begins."""
+    places, end = list[int](), 0
     for tensor in tensors:
         boundary = _PAGE if tensor.nbytes >= _PAGE else _VECTOR
         start = -(-end // boundary) * boundary
-        offsets.append(start)
+        places.append(start)
         end = start + tensor.nbytes
-    return offsets
+    return places
 
 
 def _stream(
-    tensors: Sequence[ir.TensorProtocol], offsets: Sequence[int]
+    tensors: Sequence[ir.TensorProtocol], places: Sequence[int]
 ) -> Iterator[bytes | memoryview]:
     end = 0
-    for tensor, offset in zip(tensors, offsets, strict=True):
+    for tensor, offset in zip(tensors, places, strict=True):
         yield bytes(offset - end)
         yield from _chunks(tensor)
         end = offset + tensor.nbytes
@@ -84,14 +85,15 @@ def _chunks(tensor: ir.TensorProtocol) -> Iterator[bytes | memoryview]:
         yield part.reshape(-1).view(np.uint8).data
 
 
-def _embedded(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+def embedded(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
     """Return the tensor with its bytes; in the model's file it may have been external."""
     if not isinstance(tensor, ir.ExternalTensor):
         return tensor
     return ir.Tensor(tensor.numpy().copy(), dtype=tensor.dtype, name=tensor.name)
 
 
-def _reference(tensor: ir.TensorProtocol, location: str, offset: int) -> ir.ExternalTensor:
+def reference(tensor: ir.TensorProtocol, location: str, offset: int) -> ir.ExternalTensor:
+    """Return the tensor as one whose bytes are in the file at `location`, from `offset` on."""
     return ir.ExternalTensor(
         location,
         offset,

@@ -1,0 +1,237 @@
+"""Profiling: what a model's kernels cost on the devices themselves, one of each class."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgesplit.cost.database import Database, Point
+from edgesplit.deploy.crew import Crew, open_crew
+from edgesplit.deploy.hosts import Ask
+from edgesplit.deploy.lock import locked
+from edgesplit.deploy.preflight import examine, require
+from edgesplit.deploy.programs import threads_of
+from edgesplit.deploy.provision import choose, provision
+from edgesplit.deploy.push import push_all
+from edgesplit.deploy.standing import look_everywhere
+from edgesplit.deploy.station import Station
+from edgesplit.deploy.steps import Step
+from edgesplit.errors import DeployError
+from edgesplit.graph.model import Graph
+from edgesplit.operate.prepare import Progress, Stage
+from edgesplit.plan.databases import class_of, load_databases, save_database
+from edgesplit.plan.specimens import Specimen, group_sizes, specimens, whole_model
+from edgesplit.shards.specimens import EMPTY, Pack, pack
+from edgesplit.spec.cluster import Cluster, Device
+from edgesplit.zoo.cache import cache_folder
+
+# Files of specimens and their weights may take this part of the disk that is free.
+_DISK = 0.5
+_REMOVAL_SECONDS = 60.0
+# Less can't be told from how long it takes to run a session.
+_LEAST = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """What is to be measured of a class of devices, and the one of them that does it."""
+
+    name: str
+    device: Device
+    database: Database
+    specimens: tuple[Specimen, ...]
+    known: int
+
+
+@dataclass(frozen=True, slots=True)
+class Profiled:
+    """A class of devices as it is known now.
+
+    `measured` are new points, `heavy` how many specimens have more weights than its memory holds,
+    `failed` why others could not be timed, each once.
+    """
+
+    device: str
+    database: Database
+    file: Path
+    measured: int
+    heavy: int = 0
+    failed: tuple[str, ...] = ()
+
+
+def profiles_folder() -> Path:
+    """Return the folder of the cost databases."""
+    return cache_folder() / "profiles"
+
+
+def todo(cluster: Cluster, graph: Graph, databases: Mapping[str, Database]) -> tuple[Todo, ...]:
+    """Return what is to be measured of a model on each class of a cluster's devices."""
+    chosen = {class_of(device): _site(device) for device in reversed(cluster.devices)}
+    sizes = group_sizes(len(cluster.devices))
+    every = specimens(graph, sizes)
+    return tuple(
+        _todo(device, databases.get(name, Database(name)), graph, every)
+        for name, device in sorted(chosen.items())
+    )
+
+
+def profile_kernels(
+    cluster: Cluster,
+    graph: Graph,
+    wanted: Sequence[Todo],
+    progress: Progress = lambda _: None,
+    ask: Ask | None = None,
+    *,
+    force: bool = False,
+) -> tuple[Profiled, ...]:
+    """Measure kernels on one device of each class at once, and keep what they cost.
+
+    Args:
+        cluster: The devices.
+        graph: The model.
+        wanted: What is to be measured of each class.
+        progress: Told of every step.
+        ask: Decides on unknown host keys.
+        force: Measure beside an executor that runs there.
+
+    Raises:
+        HostError: A device can't be reached, or lacks something.
+        DeployError: An executor runs on one, somebody else is at it, or several devices failed;
+            what the others measured is kept.
+    """
+    new = {one.device.name: one for one in wanted if one.specimens}
+    kept = [_kept(one) for one in wanted if not one.specimens]
+    if not new:
+        return tuple(kept)
+    devices = [one.device for one in new.values()]
+    with _prepared(devices, cluster.name, progress, ask, force=force) as crew:
+        packs = {name: _pack(graph, one, crew, progress) for name, one in new.items()}
+        blobs = {name: {_blob(made): made.content} for name, made in packs.items()}
+        push_all(crew, blobs, lambda *told: progress(Stage("push", told[1], told[2], told[0])))
+
+        def work(station: Station) -> Profiled:
+            name = station.device.name
+            return _profile(station, graph, new[name], packs[name], progress)
+
+        done, failures = crew.attempt(work)
+        crew.refuse(failures)
+    return (*done.values(), *kept)
+
+
+def _todo(device: Device, database: Database, graph: Graph, every: Sequence[Specimen]) -> Todo:
+    known = {point.kernel for point in database.points}
+    new = [one for one in every if one.kernel not in known]
+    whole = [] if graph.digest in database.models else [whole_model(graph)]
+    return Todo(database.name, device, database, (*whole, *new), len(every) - len(new))
+
+
+def _site(device: Device) -> Device:
+    """Return where a device is measured: one that is paced, on the machine whose times it paces."""
+    if device.pace is None or device.connection == "local":
+        return device
+    return replace(device, connection="local", root=None, python=None)
+
+
+def _kept(one: Todo) -> Profiled:
+    file = save_database(one.database, profiles_folder())
+    return Profiled(one.device.name, one.database, file, 0)
+
+
+@contextmanager
+def _prepared(
+    devices: Sequence[Device], cluster: str, progress: Progress, ask: Ask | None, *, force: bool
+) -> Iterator[Crew]:
+    """Yield devices that are ours alone, and have the Python that executors run with."""
+
+    def tell(step: Step) -> None:
+        progress(Stage(step.name, step.done, step.total, step.device))
+
+    with open_crew(devices, cluster, ask) as crew:
+        progress(Stage("probe"))
+        require(examine(crew))
+        if not force:
+            _refuse_busy(crew)
+        outfit = choose(crew, tell)
+        with locked(crew, tell):
+            provision(crew, outfit, tell)
+            yield crew
+
+
+def _refuse_busy(crew: Crew) -> None:
+    standings = look_everywhere(crew)
+    busy = [name for name, one in standings.items() if any(slot.running for slot in one.slots)]
+    if busy:
+        raise DeployError(
+            "an executor runs there: each would disturb the other",
+            where=", ".join(busy),
+            remedy="stop the deployment first (edgesplit down ALLOCATION), or measure beside it "
+            "with --force",
+        )
+
+
+def _pack(graph: Graph, one: Todo, crew: Crew, progress: Progress) -> Pack:
+    found, device = crew.stations[one.device.name].found, one.device
+    memory = found.memory.available if device.connection == "local" else device.memory
+    limit = min(memory, int(found.free * _DISK))
+    return pack(graph, one.specimens, limit, lambda n, of: progress(Stage("build", n, of)))
+
+
+def _blob(made: Pack) -> str:
+    return f"{hashlib.sha256(made.content).hexdigest()}.zip"
+
+
+def _profile(
+    station: Station, graph: Graph, one: Todo, made: Pack, progress: Progress
+) -> Profiled:
+    """Time specimens on a device, and keep in its database what they cost."""
+    hello, *lines = _lines(station, made, progress)
+    taken = {line["name"]: line["seconds"] for line in lines if "seconds" in line}
+    # What it costs to run a session at all is no kernel's: a task pays it once.
+    idle = taken.pop(EMPTY, 0.0)
+    costs = {made.specimens[name]: _digits(max(_LEAST, t - idle)) for name, t in taken.items()}
+    points = [Point(one.kernel, seconds) for one, seconds in costs.items() if one.kernel]
+    models = {graph.digest: seconds for one, seconds in costs.items() if one.kernel is None}
+    database = one.database.with_points(points) if points else one.database
+    models = {**database.models, **models}
+    database = replace(database, machine=hello["machine"], models=models)
+    file = save_database(database, profiles_folder())
+    failed = dict.fromkeys(line["failed"] for line in lines if "failed" in line)
+    return Profiled(
+        station.device.name, database, file, len(points), len(made.heavy), tuple(failed)
+    )
+
+
+def _lines(station: Station, made: Pack, progress: Progress) -> list[dict[str, Any]]:
+    """Run the specimens on a device and return what it tells of each; nothing is left there."""
+    device, blob = station.device, _blob(made)
+    words = str(threads_of(device)), blob
+    lines: list[dict[str, Any]] = []
+    try:
+        with station.stream("profile", *words) as pieces:
+            for line in _split(pieces):
+                lines.append(json.loads(line))
+                total = len(made.specimens) + 2
+                progress(Stage("profile", len(lines), total, device.name))
+    finally:
+        root = station.found.root
+        leftovers = [f"{root}/profile", station.blob(blob)]
+        station.host.run(["rm", "-rf", *leftovers], timeout=_REMOVAL_SECONDS)
+    return lines
+
+
+def _split(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the lines of JSON in a stream; a login shell may write others before them."""
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (line for line in whole if line.startswith(b"{"))
+
+
+def _digits(seconds: float) -> float:
+    """Six digits are more than a clock knows."""
+    return float(f"{seconds:.6g}")

@@ -1,0 +1,120 @@
+"""Timing specimens on a device: sub-models that come in one archive, their weights made here."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import stat
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+
+from edgesplit.errors import EdgesplitError, RuntimeFault
+from edgesplit.runtime.failures import ORT_FAILURES
+from edgesplit.runtime.known import known_inputs
+from edgesplit.runtime.root import Root
+from edgesplit.runtime.session import open_session, return_freed_memory
+from edgesplit.runtime.stopwatch import fastest, ports
+
+ORDER = "order.json"
+"""In the archive: `names` of the specimens in their order, and the bytes of `weights`."""
+
+WEIGHTS = "weights"
+"""The file that all specimens take their weights from; its values don't matter."""
+
+_LEAST, _SECONDS, _MOST = 4, 0.25, 1000
+_BLOCK = 1 << 20
+_CHUNK = 1 << 12
+
+
+def measure(root: Root, name: str, threads: int, tell: Callable[[object], None]) -> None:
+    """Time the specimens of an archive among the blobs, and leave nothing of them behind.
+
+    Args:
+        root: The device's folder.
+        name: The archive's name there.
+        threads: Threads within one operator, as an executor here has them.
+        tell: Told first of the machine, then of each specimen: its name, and its seconds or why
+            there are none.
+
+    Raises:
+        RuntimeFault: There is no such archive, or it is none.
+    """
+    folder, archive = root.profile, root.blobs / Path(name).name
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        names = _unpack(archive, folder)
+        tell({"machine": machine()})
+        return_freed_memory()
+        for one in names:
+            tell({"name": one, **_time(folder / one, threads)})
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        archive.unlink(missing_ok=True)
+
+
+def end_with_listener(root: Root) -> None:
+    """End this process, and what it unpacked, when standard input ends: nobody listens then."""
+
+    source = sys.stdin.fileno()
+
+    def wait() -> None:
+        while os.read(source, _CHUNK):  # Not through a buffer: its lock would outlive the rest.
+            pass
+        shutil.rmtree(root.profile, ignore_errors=True)
+        os._exit(1)
+
+    if not stat.S_ISCHR(os.fstat(source).st_mode):
+        Thread(target=wait, daemon=True).start()
+
+
+def machine() -> str:
+    """Return the board's model, or the processor's, or its architecture."""
+    board = Path("/proc/device-tree/model")
+    if board.is_file():
+        return board.read_text(encoding="utf-8").rstrip("\0")
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.machine())
+
+
+def _unpack(archive: Path, folder: Path) -> list[str]:
+    folder.mkdir()
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            packed.extractall(folder)
+        order = json.loads((folder / ORDER).read_bytes())
+    except (OSError, zipfile.BadZipFile) as error:
+        raise RuntimeFault(
+            f"{archive.name} holds no specimens ({error})", remedy="repeat the command"
+        ) from error
+    with (folder / WEIGHTS).open("wb") as file:
+        for block in _blocks(order["weights"]):
+            file.write(block)
+    names: list[str] = order["names"]
+    return names
+
+
+def _blocks(nbytes: int) -> Iterator[memoryview]:
+    """Yield small numbers, as many bytes; none is subnormal, which some processors are slow at."""
+    block = np.random.default_rng(0).uniform(0.01, 0.1, _BLOCK).astype(np.float32)
+    block[::2] *= -1
+    for start in range(0, nbytes, block.nbytes):
+        yield memoryview(block).cast("B")[: nbytes - start]
+
+
+def _time(path: Path, threads: int) -> Mapping[str, object]:
+    try:
+        session = open_session(path, threads, shared=False)
+        feeds = known_inputs(ports(session), path.name)
+        return {"seconds": fastest(session, feeds, _LEAST, _SECONDS, _MOST)}
+    except EdgesplitError as error:
+        return {"failed": error.what}
+    except (*ORT_FAILURES, TypeError) as error:
+        return {"failed": str(error).partition("\n")[0]}
