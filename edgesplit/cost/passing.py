@@ -24,8 +24,11 @@ class Request:
 
 
 @dataclass(slots=True, eq=False)
-class _Device:
-    """What a device offers, until when each resource is taken, and the tasks that wait for it."""
+class Device:
+    """What a device offers, until when each resource is taken, and the tasks that wait for it.
+
+    `waited` are the seconds that tasks have waited in all, `most` is how many did at once.
+    """
 
     name: str
     price: float
@@ -35,49 +38,66 @@ class _Device:
     sending: float = 0.0
     receiving: float = 0.0
     waiting: list[tuple[int, float, int, Request]] = field(default_factory=list)
+    waited: float = 0.0
+    most: int = 0
 
 
-class _Message(NamedTuple):
+class Message(NamedTuple):
+    """A contribution of a request on its way to one receiver."""
+
     request: Request
     flow: Flow
     nbytes: int
-    sender: _Device
-    receiver: _Device
+    sender: Device
+    receiver: Device
 
 
 class Passing:
-    """Requests under way: events in order of time, ties in order of their making."""
+    """Requests under way: events in order of time, ties in order of their making.
 
-    def __init__(self, table: TaskTable, costs: Costs) -> None:
+    A task that waits when its request has been answered is dropped, as devices drop it.
+
+    Args:
+        table: The dataflow.
+        costs: What it costs.
+        requests: How many to pass.
+        window: How many may be open at once: the next is admitted when one is answered.
+    """
+
+    def __init__(self, table: TaskTable, costs: Costs, requests: int = 1, window: int = 1) -> None:
         self._table = table
         self._tasks = costs.tasks
         self._reads = Reads(table)
         self._nbytes = [flow.nbytes for flow in table.flows]
-        names = {task.device for task in table.tasks}
-        self._devices = {n: _Device(n, costs.messages[n], costs.links[n]) for n in names}
+        names = dict.fromkeys(task.device for task in table.tasks)
+        self.devices = {n: Device(n, costs.messages[n], costs.links[n]) for n in names}
         self._events: list[tuple[float, int, Callable[[Any, float], None], object]] = []
         self._made = 0
-        self._requests: list[Request] = []
+        self._wanted = requests
+        self._window = window
+        self._admitted = 0
         self._answers: list[Request] = []
 
-    def answer(self, requests: int, window: int) -> tuple[Request, ...]:
-        """Pass so many requests, `window` at a time, and return them as they were answered.
+    def answer(self) -> tuple[Request, ...]:
+        """Pass the requests and return them in the order of their answers.
 
         Raises:
             ValueError: An answer never forms: the table is no complete dataflow.
         """
-        for _ in range(min(requests, window)):
+        for _ in range(min(self._wanted, self._window)):
             self._admit(0.0)
-        while len(self._answers) < requests:
-            answered = len(self._answers)
+        while len(self._answers) < self._wanted:
+            if not self._events:
+                raise ValueError("the answer never forms: a needed contribution has no sender")
             self._step()
-            if len(self._answers) > answered and len(self._requests) < requests:
-                self._admit(self._answers[-1].answered or 0.0)
         return tuple(self._answers)
 
+    def finish(self) -> None:
+        """Let what is still under way after the last answer come to its end."""
+        while self._events:
+            self._step()
+
     def _step(self) -> None:
-        if not self._events:
-            raise ValueError("the answer never forms: a needed contribution has no sender")
         now, _, happen, thing = heapq.heappop(self._events)
         happen(thing, now)
 
@@ -86,54 +106,69 @@ class Passing:
         self._made += 1
 
     def _admit(self, now: float) -> None:
-        request = Request(len(self._requests), now, Forming(self._reads))
-        self._requests.append(request)
+        request = Request(self._admitted, now, Forming(self._reads))
+        self._admitted += 1
         for task in self._reads.ready:
-            self._form(request, self._devices[task.device], [task.id], now)
+            self._form(request, self.devices[task.device], [task.id], now)
 
-    def _form(self, request: Request, device: _Device, tasks: Sequence[int], now: float) -> None:
+    def _form(self, request: Request, device: Device, tasks: Sequence[int], now: float) -> None:
         """Queue tasks whose inputs are complete; the device starts one if it is free."""
         for task in tasks:
             heapq.heappush(device.waiting, (request.number, now, task, request))
+        device.most = max(device.most, len(device.waiting) - (device.compute <= now))
         self._at(now, self._start, device)
 
-    def _start(self, device: _Device, now: float) -> None:
-        if not device.waiting or device.compute > now:
-            return
-        _, _, number, request = heapq.heappop(device.waiting)
-        device.compute = now + self._tasks.get(number, 0.0)
-        self._at(device.compute, self._end, (request, self._table.tasks[number]))
+    def _start(self, device: Device, now: float) -> None:
+        while device.waiting and device.compute <= now:
+            _, formed, task, request = heapq.heappop(device.waiting)
+            device.waited += now - formed
+            if request.answered is None:
+                self._run(request, self._table.tasks[task], device, now)
+                return
+
+    def _run(self, request: Request, task: Task, device: Device, now: float) -> None:
+        device.compute = now + self._tasks.get(task.id, 0.0)
+        self._at(device.compute, self._end, (request, task))
 
     def _end(self, ran: tuple[Request, Task], now: float) -> None:
         request, task = ran
-        device = self._devices[task.device]
+        device = self.devices[task.device]
         for output in task.outputs:
             flow = self._table.flows[output.flow]
             for receiver in flow.receivers:
-                self._send(request, flow, device, self._devices[receiver], now)
+                self._send(request, flow, device, self.devices[receiver], now)
         if task is self._table.sink:
-            request.answered = now
-            self._answers.append(request)
+            self._answer(request, now)
         self._start(device, now)
 
+    def _answer(self, request: Request, now: float) -> None:
+        request.answered = now
+        self._answers.append(request)
+        if self._admitted < self._wanted:
+            self._admit(now)
+
     def _send(
-        self, request: Request, flow: Flow, sender: _Device, receiver: _Device, now: float
+        self, request: Request, flow: Flow, sender: Device, receiver: Device, now: float
     ) -> None:
-        message = _Message(request, flow, self._nbytes[flow.id], sender, receiver)
+        message = Message(request, flow, self._nbytes[flow.id], sender, receiver)
         if sender is receiver:
             self._deliver(message, now)
-            return
+        else:
+            self._dispatch(message, now)
+
+    def _dispatch(self, message: Message, now: float) -> None:
+        sender = message.sender
         sender.messages = max(now, sender.messages) + sender.price
         self._at(sender.messages, self._transmit, message)
 
-    def _transmit(self, message: _Message, now: float) -> None:
+    def _transmit(self, message: Message, now: float) -> None:
         sender = message.sender
         start = max(now, sender.sending)
         sender.sending = start + message.nbytes / sender.link.bandwidth
         first = start + sender.link.latency + message.receiver.link.latency
         self._at(first, self._receive, message)
 
-    def _receive(self, message: _Message, now: float) -> None:
+    def _receive(self, message: Message, now: float) -> None:
         receiver, nbytes = message.receiver, message.nbytes
         # The receiver's link is taken for the message's own bytes only, so that several slow
         # senders fill it together; the last byte can't come before the slower end has passed it.
@@ -141,12 +176,12 @@ class Passing:
         last = max(receiver.receiving, now + nbytes / message.sender.link.bandwidth)
         self._at(last, self._price, message)
 
-    def _price(self, message: _Message, now: float) -> None:
+    def _price(self, message: Message, now: float) -> None:
         receiver = message.receiver
         receiver.messages = max(now, receiver.messages) + receiver.price
         self._at(receiver.messages, self._deliver, message)
 
-    def _deliver(self, message: _Message, now: float) -> None:
+    def _deliver(self, message: Message, now: float) -> None:
         formed = message.request.forming.arrive(message.receiver.name, message.flow.id)
         if formed:
             self._form(message.request, message.receiver, formed, now)

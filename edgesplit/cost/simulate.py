@@ -34,6 +34,6 @@ def simulate(table: TaskTable, costs: Costs) -> Run:
     """
     usage = usages(table, costs)
     limit = max((use.busiest for use in usage.values()), default=0.0)
-    (request,) = Passing(table, costs).answer(1, 1)
+    (request,) = Passing(table, costs).answer()
     latency = request.answered or 0.0
     return Run(latency, 1 / limit if limit else float("inf"), usage)
