@@ -37,7 +37,7 @@ class Device:
     messages: float = 0.0
     sending: float = 0.0
     receiving: float = 0.0
-    waiting: list[tuple[int, float, int, Request]] = field(default_factory=list)
+    waiting: list[tuple[int, int, float, Request]] = field(default_factory=list)
     waited: float = 0.0
     most: int = 0
 
@@ -114,13 +114,13 @@ class Passing:
     def _form(self, request: Request, device: Device, tasks: Sequence[int], now: float) -> None:
         """Queue tasks whose inputs are complete; the device starts one if it is free."""
         for task in tasks:
-            heapq.heappush(device.waiting, (request.number, now, task, request))
+            heapq.heappush(device.waiting, (request.number, task, now, request))
         device.most = max(device.most, len(device.waiting) - (device.compute <= now))
         self._at(now, self._start, device)
 
     def _start(self, device: Device, now: float) -> None:
         while device.waiting and device.compute <= now:
-            _, formed, task, request = heapq.heappop(device.waiting)
+            _, task, formed, request = heapq.heappop(device.waiting)
             device.waited += now - formed
             if request.answered is None:
                 self._run(request, self._table.tasks[task], device, now)

@@ -1,7 +1,7 @@
 """The simulator: requests through a task table, on given costs and links, without loss.
 
-A task starts when its inputs have formed and its device is free, the longest formed first. A
-message costs its price at both ends, leaves when the sender's link is free, and has arrived when
+A task starts when its inputs have formed and its device is free: the oldest request's first, and
+of those the first in the table, as executors choose. A message costs its price at both ends, leaves when the sender's link is free, and has arrived when
 its last byte is through the receiver's link. Of a coded group the first k rows are enough.
 """
 
