@@ -53,24 +53,37 @@ def plan(
         typer.Option(help="The paper's heuristics, the search, or a baseline to compare with."),
     ] = Strategy.PROCEDURE1,
     seed: Annotated[int, typer.Option(help="Which of the random assignments.")] = 0,
+    explained: Annotated[
+        bool,
+        typer.Option("--explain", help="Say why each stage is split as it is, and the next best."),
+    ] = False,
+    compared: Annotated[
+        bool, typer.Option("--compare", help="Plan by every strategy, side by side.")
+    ] = False,
 ) -> None:
     """Decide which device does what, and write it down as a task allocation."""
     from edgesplit.operate.succession import succession
+    from edgesplit.plan.compare import compare
     from edgesplit.plan.file import write_allocation
-    from edgesplit.plan.planner import plan_files
+    from edgesplit.plan.planner import load_problem
     from edgesplit.report.console import working, write_json
-    from edgesplit.report.planning import plan_result, show_plan
+    from edgesplit.report.planning import Findings, plan_result, show_plan
     from edgesplit.zoo.cache import cache_folder
 
     with working("planning"):
-        planned = plan_files(cluster, model, cache_folder(), strategy=strategy.value, seed=seed)
-    follows = succession(planned.allocation, output)
+        problem = load_problem(cluster, model, cache_folder())
+        planned = problem.solve(strategy.value, seed)
+        found = Findings(
+            follows=succession(planned.allocation, output),
+            explanation=problem.explained(planned, strategy.value, seed) if explained else None,
+            outcomes=compare(problem, seed) if compared else (),
+        )
     if not dry_run:
         write_allocation(planned.allocation, output)
     if as_json:
-        write_json(plan_result(planned, None if dry_run else output, follows))
+        write_json(plan_result(planned, None if dry_run else output, found))
     else:
-        show_plan(planned, None if dry_run else output, follows=follows)
+        show_plan(planned, None if dry_run else output, found)
 
 
 def schema(

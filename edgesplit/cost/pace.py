@@ -7,7 +7,6 @@ what is emulated. A paced device runs one thread.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
 
 from edgesplit.dataflow.table import Task, TaskTable
 
@@ -35,15 +34,9 @@ def paces(
 
 def message_ends(table: TaskTable, task: Task) -> int:
     """Return how many messages a task receives from and sends to other devices."""
-    rows = chain.from_iterable(group.rows for need in task.inputs for group in need.groups)
-    received = [
-        flow
-        for flow in set(chain.from_iterable(rows))
-        if task.device not in table.flows[flow].senders
-    ]
     sent = sum(
         receiver != task.device
         for out in task.outputs
         for receiver in table.flows[out.flow].receivers
     )
-    return len(received) + sent
+    return len(table.received(task)) + sent

@@ -9,6 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,13 @@ class TaskTable:
     def tasks_of(self, device: str) -> tuple[Task, ...]:
         """Return the tasks of one device."""
         return tuple(task for task in self.tasks if task.device == device)
+
+    def received(self, task: Task) -> tuple[Flow, ...]:
+        """Return the flows that a task takes and that come from other devices, each once."""
+        groups = chain.from_iterable(need.groups for need in task.inputs)
+        numbers = dict.fromkeys(flow for group in groups for row in group.rows for flow in row)
+        flows = (self.flows[number] for number in numbers)
+        return tuple(flow for flow in flows if task.device not in flow.senders)
 
     def with_shards(self, digests: dict[int, str]) -> TaskTable:
         """Return the table with the digest of each built shard, by task id."""

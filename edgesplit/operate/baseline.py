@@ -20,6 +20,7 @@ from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.planner import Planned, plan_single
 from edgesplit.spec.cluster_file import PORTS
 from edgesplit.spec.units import format_bytes
+from edgesplit.zoo.cache import cache_folder
 
 NAME = "one device"
 
@@ -32,7 +33,7 @@ def single_device(trial: Trial, work: Workload, progress: Progress) -> Iterator[
         PlanError: The model fits no device that is reached over SSH; locally it runs regardless.
         EdgesplitError: The deployment failed.
     """
-    planned = plan_single(trial.graph, _beside(trial.allocation))
+    planned = plan_single(trial.graph, _beside(trial.allocation), cache_folder())
     with TemporaryDirectory(prefix="edgesplit-") as folder:
         prepared = prepare_planned(planned, "", progress)
         try:

@@ -23,7 +23,7 @@ from edgesplit.operate.launch import Launched, launch_prepared
 from edgesplit.operate.load import Pattern, Sample, Workload
 from edgesplit.operate.prepare import Progress, prepare_planned, store_folder
 from edgesplit.operate.requests import Answer, Arrays
-from edgesplit.plan.planner import Planned, plan
+from edgesplit.plan.planner import Planned, problem
 from edgesplit.shards.oracle import Oracle
 from edgesplit.shards.store import Store
 from edgesplit.spec.cluster import Cluster
@@ -64,7 +64,7 @@ def stand(progress: Progress) -> Iterator[Stand]:
         folder = Path(name)
         cluster_file, model_file = write_starter(folder)
         cluster = _private(load_cluster(cluster_file), folder)
-        planned = plan(cluster, load_model(model_file), cache_folder())
+        planned = problem(cluster, load_model(model_file), cache_folder()).solve("procedure1")
         prepared = prepare_planned(planned, "", progress)
         try:
             yield Stand(planned, launch_prepared(prepared, folder / "record.json", progress))

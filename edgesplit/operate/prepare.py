@@ -86,7 +86,7 @@ def prepare_planned(planned: Planned, source: str, progress: Progress) -> Prepar
         deadline=planned.allocation.model.deadline,
         head=_head(built.table, folder),
         pace=_paces(planned, built.table, progress),
-        predicted=task_seconds(planned.allocation, planned.lowered, works),
+        predicted=task_seconds(planned.allocation, planned.lowered, works, planned.measured),
         answers=known_answers(built, folder),
         memory=needed_memory(planned.allocation.prediction),
         mapped=_mapped(planned.allocation.prediction),

@@ -185,9 +185,7 @@ def _blob(made: Pack) -> str:
     return f"{hashlib.sha256(made.content).hexdigest()}.zip"
 
 
-def _profile(
-    station: Station, graph: Graph, one: Todo, made: Pack, progress: Progress
-) -> Profiled:
+def _profile(station: Station, graph: Graph, one: Todo, made: Pack, progress: Progress) -> Profiled:
     """Time specimens on a device, and keep in its database what they cost."""
     hello, *lines = _lines(station, made, progress)
     taken = {line["name"]: line["seconds"] for line in lines if "seconds" in line}

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from edgesplit.cost.database import Database
+from edgesplit.cost.profiles import Measured
 from edgesplit.graph.importer import import_model
 from edgesplit.graph.model import Graph, Pixels
 from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.check import check
+from edgesplit.plan.databases import class_of, load_databases
+from edgesplit.plan.explain import Explanation, explain
 from edgesplit.plan.lower import Lowered, lower
+from edgesplit.plan.measured import measured_profiles
 from edgesplit.plan.procedure1 import procedure1, single
 from edgesplit.plan.search import random_allocation, search
 from edgesplit.spec.cluster import Cluster
@@ -26,30 +33,82 @@ Strategy = Literal["procedure1", "search", "random", "single"]
 
 @dataclass(frozen=True)
 class Planned:
-    """An allocation with the model it is for and the dataflow it means."""
+    """An allocation with the model it is for and the dataflow it means.
+
+    `measured` are the costs it was planned with where they are not the published ones.
+    """
 
     allocation: Allocation
     graph: Graph
     lowered: Lowered
+    measured: Measured = field(default_factory=dict)
 
 
-def plan(
-    cluster: Cluster,
-    model: ModelSpec,
-    cache: Path,
-    *,
-    strategy: Strategy = "procedure1",
-    seed: int = 0,
-) -> Planned:
-    """Plan a model over a cluster by a strategy; `seed` is for the random one.
+@dataclass(frozen=True)
+class Problem:
+    """What is to be planned: a model over a cluster, with what was measured, by device class."""
+
+    graph: Graph
+    cluster: Cluster
+    model: ModelSpec
+    databases: Mapping[str, Database]
+
+    @cached_property
+    def measured(self) -> Measured:
+        """What work costs on the devices whose class was measured."""
+        return _measured(self.graph, self.cluster, self.databases)
+
+    def over(self, cluster: Cluster) -> Problem:
+        """Return the same model over another cluster."""
+        return replace(self, cluster=cluster)
+
+    def solve(self, strategy: Strategy, seed: int = 0) -> Planned:
+        """Plan by a strategy; `seed` is for the random one.
+
+        Raises:
+            PlanError: No allocation satisfies the cluster, the model and the pins.
+        """
+        allocation = self._allocation(strategy, seed)
+        return Planned(allocation, self.graph, lower(self.graph, allocation), self.measured)
+
+    def explained(self, planned: Planned, strategy: Strategy, seed: int = 0) -> Explanation:
+        """Return why a plan by a strategy is as it is."""
+
+        def replan(cluster: Cluster) -> Allocation:
+            return self.over(cluster).solve(strategy, seed).allocation
+
+        return explain(self.graph, planned.allocation, replan, planned.measured)
+
+    def _allocation(self, strategy: Strategy, seed: int) -> Allocation:
+        given = (self.graph, self.cluster, self.model)
+        match strategy:
+            case "procedure1":
+                return procedure1(*given, self.measured)
+            case "search":
+                return search(*given, self.measured)
+            case "random":
+                return random_allocation(*given, seed, self.measured)
+            case "single":
+                return single(*given, self.measured)
+
+
+def load_problem(cluster_file: Path, model_file: Path, cache: Path) -> Problem:
+    """Return what the user's files ask to plan.
+
+    Raises:
+        SpecErrors: All that is wrong with a file, each with its place.
+        ModelError: The model can't be imported.
+    """
+    return problem(*load_files(cluster_file, model_file), cache)
+
+
+def problem(cluster: Cluster, model: ModelSpec, cache: Path) -> Problem:
+    """Return what it takes to plan a model over a cluster.
 
     Raises:
         ModelError: The model can't be imported.
-        PlanError: No allocation satisfies the cluster, the model and the pins.
     """
-    graph = graph_of(model, cache)
-    allocation = _allocation(graph, cluster, model, strategy, seed)
-    return Planned(allocation, graph, lower(graph, allocation))
+    return Problem(graph_of(model, cache), cluster, model, _databases(cache))
 
 
 def plan_files(
@@ -60,14 +119,8 @@ def plan_files(
     strategy: Strategy = "procedure1",
     seed: int = 0,
 ) -> Planned:
-    """Plan from the user's files.
-
-    Raises:
-        SpecErrors: All that is wrong with a file, each with its place.
-        ModelError: The model can't be imported.
-        PlanError: No allocation satisfies the cluster, the model and the pins.
-    """
-    return plan(*load_files(cluster_file, model_file), cache, strategy=strategy, seed=seed)
+    """Plan from the user's files; errors as of `load_problem` and `Problem.solve`."""
+    return load_problem(cluster_file, model_file, cache).solve(strategy, seed)
 
 
 def load_files(cluster_file: Path, model_file: Path) -> tuple[Cluster, ModelSpec]:
@@ -83,14 +136,13 @@ def load_files(cluster_file: Path, model_file: Path) -> tuple[Cluster, ModelSpec
     return cluster, model
 
 
-def plan_single(graph: Graph, allocation: Allocation) -> Planned:
+def plan_single(graph: Graph, allocation: Allocation, cache: Path) -> Planned:
     """Plan an allocation's model on the best single device of its cluster.
 
     Raises:
         PlanError: The model fits none of them.
     """
-    alone = single(graph, allocation.cluster, allocation.model)
-    return Planned(alone, graph, lower(graph, alone))
+    return Problem(graph, allocation.cluster, allocation.model, _databases(cache)).solve("single")
 
 
 def lower_allocation(allocation: Allocation, cache: Path) -> Planned:
@@ -102,21 +154,17 @@ def lower_allocation(allocation: Allocation, cache: Path) -> Planned:
     """
     graph = graph_of(allocation.model, cache)
     check(graph, allocation)
-    return Planned(allocation, graph, lower(graph, allocation))
+    measured = _measured(graph, allocation.cluster, _databases(cache))
+    return Planned(allocation, graph, lower(graph, allocation), measured)
 
 
-def _allocation(
-    graph: Graph, cluster: Cluster, model: ModelSpec, strategy: Strategy, seed: int
-) -> Allocation:
-    match strategy:
-        case "procedure1":
-            return procedure1(graph, cluster, model)
-        case "search":
-            return search(graph, cluster, model)
-        case "random":
-            return random_allocation(graph, cluster, model, seed)
-        case "single":
-            return single(graph, cluster, model)
+def _databases(cache: Path) -> Mapping[str, Database]:
+    return load_databases(cache / "profiles")
+
+
+def _measured(graph: Graph, cluster: Cluster, databases: Mapping[str, Database]) -> Measured:
+    known = {device.name: databases.get(class_of(device)) for device in cluster.devices}
+    return measured_profiles(graph, cluster, {n: found for n, found in known.items() if found})
 
 
 def graph_of(model: ModelSpec, cache: Path) -> Graph:

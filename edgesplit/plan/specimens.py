@@ -157,9 +157,7 @@ def _specimen(group: _Group, box: Region, partial: Partial | None = None) -> Ite
     )
 
 
-def _kernel(
-    graph: Graph, node: Node, boxes: dict[str, Region], partial: Partial | None
-) -> Kernel:
+def _kernel(graph: Graph, node: Node, boxes: dict[str, Region], partial: Partial | None) -> Kernel:
     count = float(macs(graph, node, boxes[node.outputs[0]])) if node.outputs[0] in boxes else 0.0
     reads = ops.reduces(graph, node) if partial else None
     if partial is not None and reads is not None:

@@ -7,7 +7,7 @@ from typing import Any
 from edgesplit.operate.demo import RATE, VICTIM, Shown, Stand
 from edgesplit.report.console import people
 from edgesplit.report.drill import drill_result, show_verdict
-from edgesplit.report.planning import show_plan
+from edgesplit.report.planning import Findings, show_plan
 
 _BY_HAND = """\
 The same by hand:
@@ -24,7 +24,7 @@ On real boards: set `connection: ssh` and each device's `host` in cluster.yaml."
 def introduce(stand: Stand) -> None:
     """Say what is deployed and what will be done to it."""
     console = people()
-    show_plan(stand.planned, None)
+    show_plan(stand.planned, None, Findings())
     console.print(
         "LeNet-5 is so small that one device would be faster; the starter files pin the split of "
         "fc1, to show what happens when a device dies."

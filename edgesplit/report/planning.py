@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -11,10 +12,13 @@ from rich.table import Table
 
 from edgesplit.operate.succession import Succession
 from edgesplit.plan.allocation import Allocation, DevicePrediction, Prediction
+from edgesplit.plan.compare import Outcome
 from edgesplit.plan.coverage import why_not
+from edgesplit.plan.explain import Explanation
 from edgesplit.plan.planner import Planned
 from edgesplit.report.console import people, plain, say
 from edgesplit.report.duties import duties
+from edgesplit.report.explaining import show_comparison, show_explanation
 from edgesplit.spec.units import format_bytes, format_seconds
 
 
@@ -29,22 +33,31 @@ def show_starter(cluster: Path, model: Path) -> None:
     say(console, f"next: edgesplit plan {' '.join(words[:2])} -o {words[2]}")
 
 
-def plan_result(
-    planned: Planned, path: Path | None, follows: Succession | None = None
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is told of a plan beside itself: what it follows, its reasons, its rivals."""
+
+    follows: Succession | None = None
+    explanation: Explanation | None = None
+    outcomes: tuple[Outcome, ...] = ()
+
+
+def plan_result(planned: Planned, path: Path | None, found: Findings) -> dict[str, Any]:
     """Return a plan as machines read it: stages, predictions, and why a loss isn't survived."""
-    allocation = planned.allocation
+    allocation, follows = planned.allocation, found.follows
     return {
         "follows": plain(follows) | {"mode": follows.mode} if follows else None,
         "file": plain(path),
         "stages": plain(allocation.stages),
         "prediction": plain(allocation.prediction),
         "not_survived": _not_survived(planned),
+        "explanation": plain(found.explanation),
+        "strategies": plain(found.outcomes),
     }
 
 
-def show_plan(planned: Planned, path: Path | None, *, follows: Succession | None = None) -> None:
-    """Print the allocation as a table, with its predictions and how it follows what is deployed."""
+def show_plan(planned: Planned, path: Path | None, found: Findings) -> None:
+    """Print the allocation as a table, with its predictions and what was found beside it."""
     console = people()
     allocation, prediction = planned.allocation, _prediction(planned.allocation)
     many = len(prediction.devices)
@@ -53,8 +66,12 @@ def show_plan(planned: Planned, path: Path | None, *, follows: Succession | None
     console.print(_tasks(allocation, prediction))
     for line in _summary(planned, prediction):
         console.print(line)
-    if follows is not None:
-        console.print(_succession(follows))
+    if found.explanation is not None:
+        show_explanation(found.explanation, prediction, allocation.model.objective)
+    if found.outcomes:
+        show_comparison(found.outcomes)
+    if found.follows is not None:
+        console.print(_succession(found.follows))
     if path is not None:
         say(console, f"wrote [bold]{escape(str(path))}[/]")
         say(console, f"next: edgesplit deploy {escape(quote(str(path)))}")

@@ -49,6 +49,19 @@ def test_init_keeps_what_is_there_unless_it_is_forced(started: Desk) -> None:
     assert contents(started.folder)["cluster.yaml"] != before["cluster.yaml"]
 
 
+REASONS = ("plan", "cluster.yaml", "model.yaml", "--dry-run", "--explain", "--compare")
+
+
+def test_reasons_and_rivals_of_a_plan(started: Desk) -> None:
+    told = started.told(*REASONS)
+    for word in ("next best", "one device more", "procedure1", "random (mean of 5)"):
+        assert word in told
+    plan = started.json(*REASONS)
+    stages = [choice["stage"] for choice in plan["explanation"]["choices"]]
+    assert stages == plan["stages"]
+    assert {one["strategy"] for one in plan["strategies"]} >= {"search", "single"}
+
+
 @pytest.mark.parametrize("kind", ["cluster", "model"])
 def test_a_schema_is_one_json_document(desk: Desk, kind: str) -> None:
     assert strict_json(desk.done("schema", kind))["properties"]
