@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edgesplit.cli import demo, deployment, doctor, drills, lab, logs, planning, requests
+from edgesplit.cli import demo, deployment, doctor, drills, lab, logs, planning, profile, requests
 
 app = typer.Typer(
     name="edgesplit",
@@ -38,6 +38,7 @@ app.command()(demo.demo)
 app.command()(planning.init)
 app.command()(planning.plan)
 app.command()(doctor.doctor)
+app.command()(profile.profile)
 app.command()(deployment.deploy)
 app.command()(deployment.rollback)
 app.command()(deployment.status)

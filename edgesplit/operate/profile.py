@@ -24,7 +24,7 @@ from edgesplit.deploy.steps import Step
 from edgesplit.errors import DeployError
 from edgesplit.graph.model import Graph
 from edgesplit.operate.prepare import Progress, Stage
-from edgesplit.plan.databases import class_of, load_databases, save_database
+from edgesplit.plan.databases import class_of, save_database
 from edgesplit.plan.specimens import Specimen, group_sizes, specimens, whole_model
 from edgesplit.shards.specimens import EMPTY, Pack, pack
 from edgesplit.spec.cluster import Cluster, Device
@@ -193,9 +193,9 @@ def _profile(station: Station, graph: Graph, one: Todo, made: Pack, progress: Pr
     idle = taken.pop(EMPTY, 0.0)
     costs = {made.specimens[name]: _digits(max(_LEAST, t - idle)) for name, t in taken.items()}
     points = [Point(one.kernel, seconds) for one, seconds in costs.items() if one.kernel]
-    models = {graph.digest: seconds for one, seconds in costs.items() if one.kernel is None}
+    whole = [(graph.digest, seconds) for one, seconds in costs.items() if one.kernel is None]
     database = one.database.with_points(points) if points else one.database
-    models = {**database.models, **models}
+    models = {**database.models, **dict(whole)}
     database = replace(database, machine=hello["machine"], models=models)
     file = save_database(database, profiles_folder())
     failed = dict.fromkeys(line["failed"] for line in lines if "failed" in line)

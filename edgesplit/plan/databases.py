@@ -66,10 +66,10 @@ class DatabaseFile(Section):
     machine: str = ""
     step: _Count | None = None
     message: _Count | None = None
-    links: dict[str, LinkSection] = {}
-    models: dict[str, _Seconds] = {}
-    lines: dict[str, LineSection] = {}
-    kernels: dict[str, dict[str, tuple[_Row, ...]]] = {}
+    links: dict[str, LinkSection] = Field(default_factory=dict)
+    models: dict[str, _Seconds] = Field(default_factory=dict)
+    lines: dict[str, LineSection] = Field(default_factory=dict)
+    kernels: dict[str, dict[str, tuple[_Row, ...]]] = Field(default_factory=dict)
 
 
 def class_of(device: Device) -> str:
@@ -139,7 +139,7 @@ def database_path(name: str, folder: Path) -> Path:
 def _quickly(path: Path) -> DatabaseFile | None:
     """Read a file without the places of its values, fifty times faster; None if it is wrong."""
     try:
-        plain = yaml.load(path.read_bytes(), yaml.CSafeLoader)  # noqa: S506 - it is a safe one
+        plain = yaml.load(path.read_bytes(), yaml.CSafeLoader)
     except (OSError, ValueError, yaml.YAMLError):
         return None
     file, _ = examine(DatabaseFile, plain)

@@ -28,6 +28,8 @@ _WORDS = {
     "build": "cutting shards",
     "verify": "comparing with the whole model",
     "measure": "measuring shards for pacing",
+    "profile": "timing kernels",
+    "links": "measuring links",
     "probe": "checking devices",
     "lock": "locking the cluster",
     "provision": "giving devices what they lack",

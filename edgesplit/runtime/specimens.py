@@ -20,7 +20,7 @@ from edgesplit.runtime.failures import ORT_FAILURES
 from edgesplit.runtime.known import known_inputs
 from edgesplit.runtime.root import Root
 from edgesplit.runtime.session import open_session, return_freed_memory
-from edgesplit.runtime.stopwatch import fastest, ports
+from edgesplit.runtime.stopwatch import Patience, fastest, ports
 
 ORDER = "order.json"
 """In the archive: `names` of the specimens in their order, and the bytes of `weights`."""
@@ -28,7 +28,9 @@ ORDER = "order.json"
 WEIGHTS = "weights"
 """The file that all specimens take their weights from; its values don't matter."""
 
-_LEAST, _SECONDS, _MOST = 4, 0.25, 1000
+_PATIENCE = Patience(least=4, seconds=0.25, longest=1.0, most=1000)
+# Inputs of a type that numpy doesn't know are a TypeError.
+_FAILURES: tuple[type[Exception], ...] = (*ORT_FAILURES, TypeError)
 _BLOCK = 1 << 20
 _CHUNK = 1 << 12
 
@@ -61,7 +63,6 @@ def measure(root: Root, name: str, threads: int, tell: Callable[[object], None])
 
 def end_with_listener(root: Root) -> None:
     """End this process, and what it unpacked, when standard input ends: nobody listens then."""
-
     source = sys.stdin.fileno()
 
     def wait() -> None:
@@ -101,20 +102,21 @@ def _unpack(archive: Path, folder: Path) -> list[str]:
     return names
 
 
-def _blocks(nbytes: int) -> Iterator[memoryview]:
+def _blocks(nbytes: int) -> Iterator[bytes]:
     """Yield small numbers, as many bytes; none is subnormal, which some processors are slow at."""
-    block = np.random.default_rng(0).uniform(0.01, 0.1, _BLOCK).astype(np.float32)
-    block[::2] *= -1
-    for start in range(0, nbytes, block.nbytes):
-        yield memoryview(block).cast("B")[: nbytes - start]
+    numbers = np.random.default_rng(0).uniform(0.01, 0.1, _BLOCK).astype(np.float32)
+    numbers[::2] *= -1
+    block = numbers.tobytes()
+    for start in range(0, nbytes, len(block)):
+        yield block[: nbytes - start]
 
 
 def _time(path: Path, threads: int) -> Mapping[str, object]:
     try:
         session = open_session(path, threads, shared=False)
         feeds = known_inputs(ports(session), path.name)
-        return {"seconds": fastest(session, feeds, _LEAST, _SECONDS, _MOST)}
+        return {"seconds": fastest(session, feeds, _PATIENCE)}
     except EdgesplitError as error:
         return {"failed": error.what}
-    except (*ORT_FAILURES, TypeError) as error:
+    except _FAILURES as error:
         return {"failed": str(error).partition("\n")[0]}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
@@ -10,6 +11,8 @@ import onnxruntime as ort
 
 from edgesplit.dataflow.assembly import Array
 from edgesplit.dataflow.table import Port
+
+_AGREEING = 1.03
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -19,21 +22,35 @@ _DTYPES = {
 }
 
 
-def fastest(
-    session: ort.InferenceSession, feeds: Mapping[str, Array], least: int, seconds: float, most: int
-) -> float:
-    """Return the seconds of the fastest of several runs, after one that warms up: noise only adds.
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to go on measuring.
 
-    Args:
-        session: What to run.
-        feeds: Its inputs.
-        least: Runs at least.
-        seconds: More of them while they take less than this together,
-        most: and are fewer than this.
+    At least `least` runs, until they have taken `seconds` and the two fastest agree, which is what
+    nothing disturbed; and no longer than `longest` seconds or `most` runs.
     """
+
+    least: int
+    seconds: float
+    longest: float
+    most: int
+
+    def ends(self, times: Sequence[float]) -> bool:
+        """Tell whether that was enough."""
+        spent = sum(times)
+        if len(times) < self.least:
+            return False
+        if spent >= self.longest or len(times) >= self.most:
+            return True
+        first, second = sorted(times)[:2]
+        return spent >= self.seconds and second <= first * _AGREEING
+
+
+def fastest(session: ort.InferenceSession, feeds: Mapping[str, Array], patience: Patience) -> float:
+    """Return the seconds of the fastest run, after one that warms up: noise only ever adds."""
     session.run(None, dict(feeds))
     times: list[float] = []
-    while len(times) < least or (sum(times) < seconds and len(times) < most):
+    while not patience.ends(times):
         start = perf_counter()
         session.run(None, dict(feeds))
         times.append(perf_counter() - start)

@@ -9,7 +9,7 @@ import onnxruntime as ort
 
 from edgesplit.graph.model import Graph
 from edgesplit.runtime.session import open_session
-from edgesplit.runtime.stopwatch import fastest, ports
+from edgesplit.runtime.stopwatch import Patience, fastest, ports
 from edgesplit.shards.oracle import random_inputs
 from edgesplit.shards.store import Store
 
@@ -54,4 +54,5 @@ def _cost(path: Path, digest: str, store: Store, repeats: int) -> float:
 
 
 def _fastest(session: ort.InferenceSession, repeats: int) -> float:
-    return fastest(session, random_inputs(ports(session), seed=0), repeats, _SECONDS, _MOST)
+    patience = Patience(repeats, seconds=_SECONDS, longest=_SECONDS, most=_MOST)
+    return fastest(session, random_inputs(ports(session), seed=0), patience)

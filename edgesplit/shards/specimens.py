@@ -59,7 +59,7 @@ def pack(
             heavy.append(specimen)
             continue
         name = f"{number}.onnx"
-        files[name] = ir.to_proto(model).SerializeToString(deterministic=True)
+        files[name] = _serialised(model)
         named[name], most = specimen, max(most, nbytes)
         progress(number + 1, len(specimens))
     order = json.dumps({"names": [*files], "weights": most}).encode()
@@ -91,7 +91,12 @@ def _empty() -> bytes:
     ]
     node = ir.Node("", "Abs", [ends[0]], outputs=[ends[1]])
     body = ir.Graph([ends[0]], [ends[1]], nodes=[node], opset_imports={"": 13}, name="empty")
-    return ir.to_proto(ir.Model(body, ir_version=8)).SerializeToString()
+    return _serialised(ir.Model(body, ir_version=8))
+
+
+def _serialised(model: ir.Model) -> bytes:
+    content: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
+    return content
 
 
 def _zip(files: Mapping[str, bytes]) -> bytes:

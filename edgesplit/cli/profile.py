@@ -1,0 +1,51 @@
+"""`profile`: what a model's kernels cost on the devices themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgesplit.cli.arguments import DryRun, Json
+from edgesplit.cli.hostkeys import asking
+
+
+def profile(
+    cluster: Annotated[Path, typer.Argument(help="Cluster file.", show_default=False)],
+    model: Annotated[Path, typer.Argument(help="Model file.", show_default=False)],
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Measure beside a deployment that runs there.")
+    ] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Time a model's layers and their parts on the devices, for plans that predict well.
+
+    One device of each class is measured; what is known already is not measured again.
+    """
+    from edgesplit.operate.profile import profile_kernels, profiles_folder, todo
+    from edgesplit.plan.databases import load_databases
+    from edgesplit.plan.planner import graph_of, load_files
+    from edgesplit.report import profile as report
+    from edgesplit.report.console import working, write_json
+    from edgesplit.report.progress import LaunchProgress
+    from edgesplit.zoo.cache import cache_folder
+
+    devices, spec = load_files(cluster, model)
+    with working("reading the model"):
+        graph = graph_of(spec, cache_folder())
+        wanted = todo(devices, graph, load_databases(profiles_folder()))
+    if dry_run and as_json:
+        write_json(report.todo_result(wanted))
+        return
+    if dry_run:
+        report.show_todo(wanted)
+        return
+    with LaunchProgress() as progress:
+        done = profile_kernels(devices, graph, wanted, progress, asking(), force=force)
+    if as_json:
+        write_json(report.profile_result(done))
+    else:
+        report.show_profile(done, cluster, model)
