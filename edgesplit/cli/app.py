@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from edgesplit.cli import demo, deployment, doctor, drills, lab, logs, planning, profile, requests
+from edgesplit.cli import (
+    demo,
+    deployment,
+    doctor,
+    drills,
+    lab,
+    logs,
+    planning,
+    profile,
+    requests,
+    tune,
+)
 
 app = typer.Typer(
     name="edgesplit",
@@ -39,6 +50,7 @@ app.command()(planning.init)
 app.command()(planning.plan)
 app.command()(doctor.doctor)
 app.command()(profile.profile)
+app.command()(tune.tune)
 app.command()(deployment.deploy)
 app.command()(deployment.rollback)
 app.command()(deployment.status)

@@ -95,3 +95,10 @@ class Allocation:
     digest: str
     stages: tuple[Stage, ...]
     prediction: Prediction | None = None
+
+    @property
+    def predicted(self) -> Prediction:
+        """The prediction, of an allocation that was planned; ValueError where none was made."""
+        if self.prediction is None:
+            raise ValueError("this allocation was never predicted")
+        return self.prediction

@@ -15,7 +15,7 @@ from dataclasses import replace
 from edgesplit.cost.profiles import NOTHING, Measured
 from edgesplit.errors import PlanError
 from edgesplit.graph.model import Graph
-from edgesplit.plan.allocation import Allocation, Prediction, Share, Stage
+from edgesplit.plan.allocation import Allocation, Share, Stage
 from edgesplit.plan.devices import fastest_first, kind
 from edgesplit.plan.infeasible import why_infeasible
 from edgesplit.plan.lower import lower
@@ -69,7 +69,7 @@ def single(
             f"largest budget, {format_bytes(most.memory)}"
         )
     judged = (_judged(graph, found, measured) for found in fitting)
-    return min(judged, key=lambda found: _prediction(found).latency)
+    return min(judged, key=lambda found: found.predicted.latency)
 
 
 def _alone(layers: tuple[str, ...], device: str) -> Stage:
@@ -128,13 +128,8 @@ def _sets(cluster: Cluster, pinned: Pinned, measured: Measured) -> Iterator[Sequ
 
 def _rank(allocation: Allocation) -> tuple[float, float, int]:
     """Return what to compare allocations by: the objective, the other figure, the devices."""
-    prediction = _prediction(allocation)
+    prediction = allocation.predicted
     figures = (prediction.latency, 1 / prediction.throughput)
     if allocation.model.objective == "throughput":
         figures = figures[::-1]
     return (*figures, len(prediction.devices))
-
-
-def _prediction(allocation: Allocation) -> Prediction:
-    assert allocation.prediction is not None  # noqa: S101 - candidates have been judged
-    return allocation.prediction

@@ -28,12 +28,13 @@ _HEADINGS = (
 def bench_result(comparison: Comparison) -> dict[str, Any]:
     """Return a measurement as machines read it, seconds and bytes, raw samples left out."""
     return {
-        "runs": [_run_result(run) for run in comparison.runs],
+        "runs": [run_result(run) for run in comparison.runs],
         "gain": plain(_gain(comparison)),
     }
 
 
-def _run_result(run: Run) -> dict[str, Any]:
+def run_result(run: Run) -> dict[str, Any]:
+    """Return one run as machines read it."""
     return {
         "name": run.name,
         "counts": plain(run.counts),

@@ -59,7 +59,7 @@ def plan_result(planned: Planned, path: Path | None, found: Findings) -> dict[st
 def show_plan(planned: Planned, path: Path | None, found: Findings) -> None:
     """Print the allocation as a table, with its predictions and what was found beside it."""
     console = people()
-    allocation, prediction = planned.allocation, _prediction(planned.allocation)
+    allocation, prediction = planned.allocation, planned.allocation.predicted
     many = len(prediction.devices)
     title = f"{planned.graph.name} over {many} device{'' if many == 1 else 's'}"
     console.print(_figures(allocation, prediction, title))
@@ -75,12 +75,6 @@ def show_plan(planned: Planned, path: Path | None, found: Findings) -> None:
     if path is not None:
         say(console, f"wrote [bold]{escape(str(path))}[/]")
         say(console, f"next: edgesplit deploy {escape(quote(str(path)))}")
-
-
-def _prediction(allocation: Allocation) -> Prediction:
-    if allocation.prediction is None:
-        raise ValueError("an allocation is shown after its prediction was made")
-    return allocation.prediction
 
 
 def _figures(allocation: Allocation, prediction: Prediction, title: str) -> Table:

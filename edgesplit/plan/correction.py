@@ -1,0 +1,117 @@
+"""Step 3 of Procedure 1: what a deployment was seen to take corrects what plans are made with.
+
+*Collaborative Execution of Deep Neural Networks on Internet of Things Devices*, section 5,
+watches a deployed allocation, adds what it sees to its database, and plans again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from statistics import mean
+
+from edgesplit.cost.database import LEAST, Database, Point
+from edgesplit.cost.kernel import Kernel
+from edgesplit.cost.pace import message_ends
+from edgesplit.cost.profiles import Profile, profile_of
+from edgesplit.cost.simulate import simulate
+from edgesplit.dataflow.table import GATEWAY
+from edgesplit.plan.databases import class_of
+from edgesplit.plan.planner import Planned, Problem
+from edgesplit.plan.predict import Works, costs, works_of
+
+_HALVINGS = 40
+_DEAREST = 0.1
+"""Seconds that an end of a message costs at most: beyond, something else is wrong."""
+
+Databases = Mapping[str, Database]
+
+
+def corrected(
+    problem: Problem, planned: Planned, tasks: Mapping[int, float], latency: float
+) -> Databases:
+    """Return the databases, corrected so that they predict what was seen.
+
+    Kernels are as fast as the tasks they are in, and an end of a message costs what nothing else
+    explains of the latency.
+
+    Args:
+        problem: What was planned.
+        planned: The plan that was deployed.
+        tasks: Seconds that tasks computed, pacing included, by task id.
+        latency: Seconds of a request alone.
+    """
+    works = works_of(planned.graph, planned.lowered)
+    points = _points(planned, works, tasks)
+    better = {
+        name: database.with_points(points[name]) if name in points else database
+        for name, database in problem.databases.items()
+    }
+    return _with_messages(replace(problem, databases=better), planned, works, latency)
+
+
+def _points(
+    planned: Planned, works: Works, tasks: Mapping[int, float]
+) -> Mapping[str, list[Point]]:
+    """Return the kernels of tasks as they must have taken, by device class."""
+    seen: defaultdict[str, defaultdict[Kernel, list[float]]]
+    seen = defaultdict(lambda: defaultdict(list))
+    for name, kernel, seconds in _kernels(planned, works, tasks):
+        seen[name][kernel].append(seconds)
+    return {
+        name: [Point(kernel, mean(times)) for kernel, times in kernels.items()]
+        for name, kernels in seen.items()
+    }
+
+
+def _kernels(
+    planned: Planned, works: Works, tasks: Mapping[int, float]
+) -> Iterator[tuple[str, Kernel, float]]:
+    """Yield class, kernel and seconds: a task's time goes to its kernels as they were predicted."""
+    table, cluster = planned.lowered.table, planned.allocation.cluster
+    for number, seconds in tasks.items():
+        task = table.tasks[number]
+        if task.device == GATEWAY or number not in works:
+            continue
+        device = cluster.device(task.device)
+        profile = profile_of(device, planned.measured)
+        kernels = [kernel for work in works[number] for kernel in work.kernels]
+        expected = sum(_alone(profile, kernel) for kernel in kernels)
+        taken = seconds - profile.held_seconds * message_ends(table, task)
+        for kernel in kernels if expected else ():
+            part = _alone(profile, kernel) / expected
+            yield class_of(device), kernel, max(LEAST, taken * part / profile.scale)
+
+
+def _alone(profile: Profile, kernel: Kernel) -> float:
+    return profile.seconds(kernel.macs, kernel.weights, (kernel,))
+
+
+def _with_messages(problem: Problem, planned: Planned, works: Works, latency: float) -> Databases:
+    """Return the databases with messages at the price that makes a request take so long."""
+
+    def priced(more: float) -> Databases:
+        return {
+            name: replace(one, message=max(0.0, (one.message or 0.0) + more))
+            for name, one in problem.databases.items()
+        }
+
+    def simulated(more: float) -> float:
+        measured = replace(problem, databases=priced(more)).measured
+        given = costs(planned.allocation, planned.lowered, works, measured)
+        return simulate(planned.lowered.table, given).latency
+
+    known = [one.message or 0.0 for one in problem.databases.values()]
+    return priced(_root(simulated, latency, -max(known, default=0.0), _DEAREST))
+
+
+def _root(rising: Callable[[float], float], wanted: float, low: float, high: float) -> float:
+    """Return where a rising function has a value; the nearer end where it has it nowhere."""
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if rising(middle) < wanted:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
