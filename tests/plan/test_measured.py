@@ -5,30 +5,13 @@ from __future__ import annotations
 from math import prod
 
 import pytest
-from plans import equal_cluster, spec
+from plans import database, equal_cluster, spec
 
-from edgesplit.cost.database import Database, Point
-from edgesplit.cost.profiles import profile
-from edgesplit.cost.work import layer_work
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Prediction
 from edgesplit.plan.measured import measured_profiles
 from edgesplit.plan.procedure1 import single
 from edgesplit.plan.search import search
-
-
-def database(graph: Graph, factor: float) -> Database:
-    """Return a board on which every layer takes so many times what a Pi 3 is published to take."""
-    board = profile("raspberry-pi-3b")
-    points = [
-        Point(one, factor * board.compute(one.macs, one.weights))
-        for layer in graph.layers
-        for one in layer_work(graph, layer).kernels
-        if one.macs
-    ]
-    return Database("board", step=board.step_seconds, message=board.message_seconds).with_points(
-        points
-    )
 
 
 def area(tile: tuple[tuple[int, int], ...]) -> int:

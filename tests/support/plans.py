@@ -6,6 +6,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from edgesplit.cost.database import Database, Point
+from edgesplit.cost.profiles import profile
+from edgesplit.cost.work import layer_work
 from edgesplit.dataflow.table import Port
 from edgesplit.graph.model import Graph, Layer, Node, Value
 from edgesplit.spec.cluster import Cluster, Device, Link
@@ -161,3 +164,17 @@ def cluster(*devices: Device) -> Cluster:
 
 def spec(**changes: Any) -> ModelSpec:  # noqa: ANN401 - any field of a model
     return ModelSpec(**{"source": Source(zoo="alexnet")} | changes)
+
+
+def database(graph: Graph, factor: float) -> Database:
+    """Return a board on which every layer takes so many times what a Pi 3 is published to take."""
+    board = profile("raspberry-pi-3b")
+    points = [
+        Point(one, factor * board.compute(one.macs, one.weights))
+        for layer in graph.layers
+        for one in layer_work(graph, layer).kernels
+        if one.macs
+    ]
+    return Database("board", step=board.step_seconds, message=board.message_seconds).with_points(
+        points
+    )
