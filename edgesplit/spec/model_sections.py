@@ -16,6 +16,7 @@ ZOO = (
     "alexnet",
     "vgg16",
     "resnet50",
+    "resnet152",
     "xception",
     "c3d",
     "yolov2",

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from edgesplit.dataflow.table import Port
 from edgesplit.errors import ModelError
 from edgesplit.spec.model import Preprocessing
-from edgesplit.zoo import alexnet, c3d, digits, lenet5, resnet50, vgg16, xception, yolov2
+from edgesplit.zoo import alexnet, c3d, digits, lenet5, resnet, vgg16, xception, yolov2
 from edgesplit.zoo.build import Network, Settings
 from edgesplit.zoo.cache import CACHE_VARIABLE
 from edgesplit.zoo.write import Weights, random_weights, stored_weights, weight_bytes, write
@@ -61,7 +61,8 @@ ZOO: Mapping[str, Entry] = MappingProxyType(
         ),
         "alexnet": Entry(alexnet.alexnet, alexnet.DEFAULTS, _IMAGENET),
         "vgg16": Entry(vgg16.vgg16, vgg16.DEFAULTS, _IMAGENET),
-        "resnet50": Entry(resnet50.resnet50, resnet50.DEFAULTS, _IMAGENET),
+        "resnet50": Entry(resnet.resnet50, resnet.DEFAULTS, _IMAGENET),
+        "resnet152": Entry(resnet.resnet152, resnet.DEFAULTS, _IMAGENET),
         "xception": Entry(xception.xception, xception.DEFAULTS, _HALVES),
         "c3d": Entry(c3d.c3d, c3d.DEFAULTS, Preprocessing()),
         "yolov2": Entry(yolov2.yolov2, yolov2.DEFAULTS, Preprocessing()),

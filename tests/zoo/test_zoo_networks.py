@@ -17,6 +17,7 @@ FULL_SIZE = {
     "alexnet": (62_378_344, 1_135_256_096),
     "vgg16": (138_357_544, 15_470_264_320),
     "resnet50": (25_557_032, 4_089_184_256),
+    "resnet152": (60_192_808, 11_513_626_624),
     "xception": (22_855_952, 8_357_403_496),
     "c3d": (79_991_015, 38_548_959_232),
     "yolov2": (50_962_889, 31_469_126_656),
@@ -28,6 +29,7 @@ NARROW = {
     "alexnet": {"width": 0.05, "input": 67},
     "vgg16": {"width": 0.05, "input": 32},
     "resnet50": {"width": 0.05, "input": 40},
+    "resnet152": {"width": 0.02, "input": 33},
     "xception": {"width": 0.02, "input": 71},
     "c3d": {"width": 0.05, "input": 32},
     "yolov2": {"width": 0.02, "input": 96},
@@ -41,9 +43,16 @@ LAYERS = {
     "c3d": "conv1a conv2a conv3a conv3b conv4a conv4b conv5a conv5b fc6 fc7 fc8",
     "yolov2-16": "conv0 conv2 conv4 conv5 conv6 conv8 conv9 conv10 conv12 conv13 conv14 conv15",
 }
-HEAVY = {"resnet50": 54, "xception": 2 + 4 + 2 * 34 + 1, "yolov2": 23}
+HEAVY = {"resnet50": 54, "resnet152": 156, "xception": 2 + 4 + 2 * 34 + 1, "yolov2": 23}
 """Convolutions and fully connected layers; Xception has 34 separable ones, two operators each."""
-FLAT = {"lenet5": 400, "alexnet": 9216, "vgg16": 25088, "resnet50": 2048, "c3d": 8192}
+FLAT = {
+    "lenet5": 400,
+    "alexnet": 9216,
+    "vgg16": 25088,
+    "resnet50": 2048,
+    "resnet152": 2048,
+    "c3d": 8192,
+}
 LEAST = {
     "lenet5": 16,
     "alexnet": 67,
@@ -53,7 +62,7 @@ LEAST = {
     "yolov2": 32,
     "yolov2-16": 16,
 }
-"""The smallest input that a model takes; ResNet50 takes any."""
+"""The smallest input that a model takes; ResNets take any."""
 
 
 def full_size(name: str) -> ModelProto:
