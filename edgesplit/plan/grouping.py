@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 from edgesplit.plan.costing import Costing, StageCost
+from edgesplit.plan.devices import kind
 from edgesplit.spec.cluster import Device
 
 Objective = Literal["latency", "throughput"]
@@ -80,7 +82,7 @@ class Grouper:
         row += [None] * len(self.order)
         reached = [row] + [[None] * len(row) for _ in range(len(self.costing.chain))]
         for start in range(len(self.costing.chain)):
-            _skip(reached[start])
+            self._skip(reached[start])
             for end, home in self._runs(start):
                 for used, grouping in enumerate(reached[start]):
                     if grouping is not None:
@@ -88,6 +90,27 @@ class Grouper:
                             _offer(reached[end], taken, self._with(grouping, placed))
         ends = (found for found in reached[-1] if found is not None)
         return min(ends, key=lambda found: found.score, default=None)
+
+    def _skip(self, row: list[Grouping | None]) -> None:
+        """Let a device go unused where that is better.
+
+        Among equal devices nothing is gained by it: a row that uses more of them without being
+        better is dropped.
+        """
+        fewer = row[0]
+        for used in range(1, len(row)):
+            held = row[used]
+            if fewer is None or (held is not None and held.score < fewer.score):
+                fewer = held
+            else:
+                row[used] = fewer if used <= self._unequal else None
+
+    @cached_property
+    def _unequal(self) -> int:
+        """How many devices of the order come before those that are all equal."""
+        measured = self.costing.measured
+        kinds = [kind(device, measured) for device in self.order]
+        return next((at for at, one in enumerate(kinds) if {one} == set(kinds[at:])), 0)
 
     def _with(self, grouping: Grouping, placed: Placed) -> Grouping:
         return Grouping(grouping.score.then(placed.cost, self.objective), placed, grouping)
@@ -118,14 +141,6 @@ class Grouper:
             whole = all(start <= a and b <= end for a, b in touched)
             if cuts[end] and whole and len(touched) < 2:
                 yield end, self.homes[touched[0]] if touched else None
-
-
-def _skip(row: list[Grouping | None]) -> None:
-    """Let a device go unused where that is better."""
-    for used in range(1, len(row)):
-        fewer = row[used - 1]
-        if fewer is not None:
-            _offer(row, used, fewer)
 
 
 def _offer(row: list[Grouping | None], used: int, found: Grouping) -> None:

@@ -8,7 +8,6 @@ of them are not always faster, and the predictions decide.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -16,7 +15,7 @@ from edgesplit.cost.profiles import NOTHING, Measured
 from edgesplit.errors import PlanError
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Allocation, Share, Stage
-from edgesplit.plan.devices import fastest_first, kind
+from edgesplit.plan.devices import leading_groups
 from edgesplit.plan.infeasible import why_infeasible
 from edgesplit.plan.lower import lower
 from edgesplit.plan.pins import Pinned, resolve
@@ -26,6 +25,9 @@ from edgesplit.plan.solver import Solver
 from edgesplit.spec.cluster import Cluster, Device
 from edgesplit.spec.model import ModelSpec
 from edgesplit.spec.units import format_bytes
+
+SIZES = (*range(1, 33), 40, 48, 64, 96, 128, 192, 256)
+"""Devices of a set that is tried; beyond the last, stages are shorter than a layer."""
 
 
 def procedure1(
@@ -105,25 +107,14 @@ def _judged(graph: Graph, allocation: Allocation, measured: Measured) -> Allocat
 
 
 def _sets(cluster: Cluster, pinned: Pinned, measured: Measured) -> Iterator[Sequence[Device]]:
-    """Yield the sets of devices to try: those that pins name, and more and more of the rest.
-
-    Of each leading part of the file the fastest ones, so that the sets of a cluster are among
-    those of any cluster that has more devices at its end: they can't make a plan slower. Devices
-    that differ in name only are not tried twice.
-    """
+    """Yield the sets of devices to try: those that pins name, and more and more of the rest."""
     fixed = {device.name for device in cluster.devices if device.name in pinned.devices}
     free = [device for device in cluster.devices if device.name not in fixed]
     if fixed:
         yield [device for device in cluster.devices if device.name in fixed]
-    tried: set[frozenset[tuple[object, int]]] = set()
-    for end, newest in enumerate(free, start=1):
-        fastest = fastest_first(free[:end], measured)
-        for count in range(fastest.index(newest) + 1, end + 1):
-            kinds = frozenset(Counter(kind(one, measured) for one in fastest[:count]).items())
-            if kinds not in tried:
-                tried.add(kinds)
-                chosen = fixed.union(device.name for device in fastest[:count])
-                yield [device for device in cluster.devices if device.name in chosen]
+    for group in leading_groups(free, SIZES, measured):
+        chosen = fixed.union(free[index].name for index in group)
+        yield [device for device in cluster.devices if device.name in chosen]
 
 
 def _rank(allocation: Allocation) -> tuple[float, float, int]:

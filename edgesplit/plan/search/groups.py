@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from edgesplit.cost.profiles import NOTHING, Measured
-from edgesplit.plan.devices import kind, slowness
+from edgesplit.plan.devices import kind, leading_groups
 from edgesplit.plan.generators import MOST_BLOCKS
 from edgesplit.plan.pins import Pinned, named, wants_split
 from edgesplit.plan.search.layouts import Layout, grids
@@ -20,21 +19,12 @@ Group = tuple[int, ...]
 
 
 def groups(devices: Sequence[Device], measured: Measured = NOTHING) -> Iterator[Group]:
-    """Yield groups of devices, each from its fastest to its slowest, large ones first.
-
-    Each device alone, and of each leading part of the file the fastest ones, so that the groups of
-    a cluster are among those of any that has more devices at its end: a device more can't make a
-    plan slower.
-    """
-    found: dict[frozenset[tuple[object, int]], Group] = {}
-    kinds = [kind(device, measured) for device in devices]
-    for end in range(1, len(devices) + 1):
-        found.setdefault(frozenset({(kinds[end - 1], 1)}), (end - 1,))
-        order = sorted(range(end), key=lambda index: slowness(devices[index], measured))
-        for size in (size for size in SIZES if size <= end):
-            counted = Counter(kinds[index] for index in order[:size])
-            found.setdefault(frozenset(counted.items()), tuple(order[:size]))
-    yield from sorted(found.values(), key=len, reverse=True)
+    """Yield groups of devices, each from its fastest to its slowest, large ones first."""
+    alone: dict[object, Group] = {}
+    for index, device in enumerate(devices):
+        alone.setdefault(kind(device, measured), (index,))
+    found = [*leading_groups(devices, SIZES[1:], measured), *alone.values()]
+    yield from sorted(found, key=len, reverse=True)
 
 
 def layouts(
