@@ -74,3 +74,17 @@ def checked_place(path: Path | None) -> Path | None:
             remedy="name a folder that you may write to",
         )
     return path
+
+
+def check_apart(path: Path | None, *others: Path | None) -> None:
+    """See that a file to write is none of the others that a command reads or writes.
+
+    Raises:
+        UsageError: It is one of them.
+    """
+    if path is not None and path.resolve() in {one.resolve() for one in others if one is not None}:
+        raise UsageError(
+            "the same file is named for two things",
+            where=str(path),
+            remedy="give each a name of its own",
+        )

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edgesplit.cli.arguments import Json, checked_place
+from edgesplit.cli.arguments import Json, check_apart, checked_place
 
 
 class FileKind(StrEnum):
@@ -60,16 +60,23 @@ def plan(
     compared: Annotated[
         bool, typer.Option("--compare", help="Plan by every strategy, side by side.")
     ] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option(callback=checked_place, help="Save the predicted timeline for a viewer."),
+    ] = None,
 ) -> None:
     """Decide which device does what, and write it down as a task allocation."""
     from edgesplit.operate.succession import succession
     from edgesplit.plan.compare import compare
     from edgesplit.plan.file import write_allocation
     from edgesplit.plan.planner import load_problem
+    from edgesplit.plan.tracing import predicted_timeline
     from edgesplit.report.console import working, write_json
     from edgesplit.report.planning import Findings, plan_result, show_plan
+    from edgesplit.report.trace import save_trace
     from edgesplit.zoo.cache import cache_folder
 
+    check_apart(trace, output, cluster, model)
     with working("planning"):
         problem = load_problem(cluster, model, cache_folder())
         planned = problem.solve(strategy.value, seed)
@@ -80,6 +87,8 @@ def plan(
         )
     if not dry_run:
         write_allocation(planned.allocation, output)
+    if trace is not None:
+        save_trace({"plan": predicted_timeline(planned)}, trace)
     if as_json:
         write_json(plan_result(planned, None if dry_run else output, found))
     else:

@@ -36,6 +36,11 @@ class Usage:
         """Seconds of the resource that limits how many requests a second can pass."""
         return max(self.compute, self.messages, self.sending, self.receiving)
 
+    def times(self, factor: float) -> Usage:
+        """Return this usage of so many requests; times requests a second, shares of the time."""
+        parts = (self.compute, self.messages, self.sending, self.receiving)
+        return Usage(*(part * factor for part in parts))
+
 
 def usages(table: TaskTable, costs: Costs) -> dict[str, Usage]:
     """Return what one request costs each device, the gateway included."""

@@ -1,8 +1,9 @@
 """The simulator: requests through a task table, on given costs and links, without loss.
 
 A task starts when its inputs have formed and its device is free: the oldest request's first, and
-of those the first in the table, as executors choose. A message costs its price at both ends, leaves when the sender's link is free, and has arrived when
-its last byte is through the receiver's link. Of a coded group the first k rows are enough.
+of those the first in the table, as executors choose. A message costs its price at both ends, leaves
+when the sender's link is free, and has arrived when its last byte is through the receiver's link.
+Of a coded group the first k rows are enough.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ __all__ = ["Costs", "Run", "Usage", "simulate", "usages"]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A simulated request: `latency` in seconds, `throughput` in requests a second."""
+    """A simulated request: `latency` in seconds, `throughput` in requests a second.
+
+    Throughput is a bound that needs no second simulation, since a search judges hundreds: what the
+    busiest resource lets pass, and no more than a window of requests in each latency. What is
+    reached below it, `cost.load` finds; with two or more requests open that is seldom much less.
+    """
 
     latency: float
     throughput: float
@@ -33,7 +39,7 @@ def simulate(table: TaskTable, costs: Costs) -> Run:
         ValueError: The answer never forms: the table is no complete dataflow.
     """
     usage = usages(table, costs)
-    limit = max((use.busiest for use in usage.values()), default=0.0)
     (request,) = Passing(table, costs).answer()
     latency = request.answered or 0.0
-    return Run(latency, 1 / limit if limit else float("inf"), usage)
+    slowest = max(latency / table.window, *(use.busiest for use in usage.values()))
+    return Run(latency, 1 / slowest if slowest else float("inf"), usage)
