@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgesplit.cli.arguments import AllocationFile, Json, Seed, checked_place
+from edgesplit.cli.arguments import AllocationFile, Json, Seed, check_apart, checked_place
 from edgesplit.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -75,6 +75,10 @@ def bench(
     save: Annotated[
         Path | None, typer.Option(callback=checked_place, help="Save the raw samples as CSV.")
     ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(callback=checked_place, help="Save the measured timeline for a viewer."),
+    ] = None,
     slip_limit: _SlipLimit = 0.05,
     seed: Seed = 0,
     as_json: Json = False,
@@ -89,7 +93,10 @@ def bench(
     from edgesplit.operate.trial import open_trial
     from edgesplit.report.bench import bench_result, show_bench
     from edgesplit.report.console import write_json
+    from edgesplit.report.trace import save_trace
 
+    check_apart(save, allocation)
+    check_apart(trace, allocation, save)
     trial = open_trial(allocation)
     pattern = Pattern(rate, in_flight, warm_up, trial.record.deadline)
     with _contestants(trial, seed, single=single) as contestants:
@@ -102,6 +109,8 @@ def bench(
         )
     if save is not None:
         save_samples({run.name: run.samples for run in result.runs}, save)
+    if trace is not None:
+        save_trace({run.name: run.timeline for run in result.runs}, trace)
     if as_json:
         write_json(bench_result(result))
     else:

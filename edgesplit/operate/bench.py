@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import nan
 
+from edgesplit.cost.timeline import Timeline
+from edgesplit.dataflow.table import TaskTable
 from edgesplit.errors import UsageError
 from edgesplit.operate.critical import Breakdown, critical_path, index_traces, mean_breakdown
 from edgesplit.operate.figures import Latency, latency
 from edgesplit.operate.gateway import Gateway
 from edgesplit.operate.load import Counts, Pattern, Sample, Workload, run, tally, total
 from edgesplit.operate.rounds import DeviceFigures, Round, device_figures
+from edgesplit.operate.timeline import measured_timeline
 from edgesplit.operate.validity import SLIP_LIMIT, slip_on_path, why_void
 from edgesplit.plan.allocation import Prediction
 
@@ -43,6 +46,7 @@ class Run:
     """
 
     name: str
+    table: TaskTable
     rounds: tuple[Round, ...]
     counts: Counts
     latency: Latency
@@ -60,6 +64,11 @@ class Run:
     def samples(self) -> tuple[Sample, ...]:
         """The samples of all rounds."""
         return tuple(sample for part in self.rounds for sample in part.samples)
+
+    @property
+    def timeline(self) -> Timeline:
+        """What its last requests did, moment by moment."""
+        return measured_timeline(self.table, self.rounds)
 
     @property
     def latency_error(self) -> float:
@@ -173,9 +182,11 @@ def _run(contestant: Contestant, rounds: tuple[Round, ...], slip_limit: float) -
     seconds = sum(part.seconds for part in rounds)
     breakdown = mean_breakdown(paths)
     devices = _devices(contestant, rounds)
-    slip = slip_on_path(contestant.gateway.table, breakdown, devices)
+    table = contestant.gateway.table
+    slip = slip_on_path(table, breakdown, devices)
     return Run(
         name=contestant.name,
+        table=table,
         rounds=rounds,
         counts=counts,
         latency=latency(samples),

@@ -40,14 +40,19 @@ class Trace:
         return self.start - self.formed
 
     @property
+    def done(self) -> float:
+        """When it had computed, pacing included."""
+        return max(self.end, self.paced)
+
+    @property
     def compute(self) -> float:
         """Seconds of computing, pacing included."""
-        return max(self.end, self.paced) - self.start
+        return self.done - self.start
 
     @property
     def overhead(self) -> float:
         """Seconds between the result and its sending."""
-        return self.sent - max(self.end, self.paced)
+        return self.sent - self.done
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +85,11 @@ def critical_path(table: TaskTable, traces: Traces, passage: Passage) -> Breakdo
 
     Returns None where a trace on the way is missing: its device died before it told.
     """
-    makers = _makers(table)
+    made = makers(table)
     ran = traces.get((passage.request, passage.attempt), {})
     path: list[Trace] = []
     flow = passage.last_flow
-    while (task := makers.get(flow)) != table.source.id:
+    while (task := made.get(flow)) != table.source.id:
         found = ran.get(task, ()) if task is not None else ()
         if not found:
             return None
@@ -93,7 +98,8 @@ def critical_path(table: TaskTable, traces: Traces, passage: Passage) -> Breakdo
     return _breakdown(path[::-1], passage)
 
 
-def _makers(table: TaskTable) -> dict[int, int]:
+def makers(table: TaskTable) -> dict[int, int]:
+    """Return the task that makes each flow."""
     return {output.flow: task.id for task in table.tasks for output in task.outputs}
 
 

@@ -118,14 +118,16 @@ class Exchange:
         outputs = self._head.answer(request.assembly.feeds())
         now = time.monotonic()
         submission = self._end(request)
+        admitted = submission.since or request.admitted
         passage = Passage(
             request=request.number,
             attempt=request.attempt,
             last_flow=request.last_flow,
             recovered=request.assembly.recovered,
-            latency=now - (submission.since or request.admitted),
+            latency=now - admitted,
             head=now - formed,
             earlier=submission.tries,
+            admitted=admitted,
         )
         submission.future.set_result(Answer(outputs, passage))
         self._dismiss(request)

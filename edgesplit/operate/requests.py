@@ -29,7 +29,8 @@ class Passage:
     `attempt` is the one that was answered, from 0, `last_flow` the contribution that completed
     the answer. `recovered` counts the groups that were decoded on the longest way to it.
     `latency` is seconds from admission, `head` the seconds of it that the gateway's own shard
-    took. `earlier` counts the attempts in an epoch that ended meanwhile.
+    took. `earlier` counts the attempts in an epoch that ended meanwhile. `admitted` is when it
+    was admitted, in seconds of the gateway's own clock.
     """
 
     request: int
@@ -39,6 +40,7 @@ class Passage:
     latency: float
     head: float
     earlier: int = 0
+    admitted: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,14 +25,13 @@ def save_trace(timelines: Mapping[str, Timeline], path: Path) -> None:
 def trace_result(timelines: Mapping[str, Timeline]) -> dict[str, Any]:
     """Return timelines as trace events: a process a device, a thread a resource.
 
-    Microseconds since the first span of all. Of several timelines each process bears the name.
+    Microseconds since the first span of each. Of several timelines each process bears the name.
     """
-    starts = [span.start for timeline in timelines.values() for span in timeline.spans]
-    origin = min(starts, default=0.0)
     events: list[_Event] = []
     first = 1
     for name, timeline in timelines.items():
         lanes = _lanes(timeline, first)
+        origin = min((span.start for span in timeline.spans), default=0.0)
         prefix = f"{name}: " if len(timelines) > 1 else ""
         events += _names(lanes, timeline, prefix)
         events += _spans(lanes, timeline, origin)
