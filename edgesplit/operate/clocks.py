@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,15 +58,25 @@ def align(messages: Iterable[Message]) -> dict[str, Clock]:
     """
     bounds = _Bounds(messages)
     slack = _least(lambda slack: bounds.possible(0.0, slack), _ROUNDING)
-    early, late = bounds.range(0.0, slack)
-    low, high = bounds.range(bounds.most(slack), slack)
-    clocks = {}
-    for name, index in bounds.devices.items():
-        ends = [end for end in (low[index], high[index]) if np.isfinite(end)]
-        if ends and name != GATEWAY:
-            doubt = (late[index] - early[index]) / 2
-            clocks[name] = Clock(float(np.mean(ends)), float(doubt) if np.isfinite(doubt) else None)
-    return clocks
+    rate = bounds.most(slack)
+    # Once more the slack, so that no circle is left that just closes, but for floats.
+    widest, likely = bounds.range(0.0, 2 * slack), bounds.range(rate, 2 * slack)
+    clocks = (
+        (name, _clock(*(float(end[index]) for end in (*widest, *likely))))
+        for name, index in bounds.devices.items()
+        if name != GATEWAY
+    )
+    return {name: clock for name, clock in clocks if clock is not None}
+
+
+def _clock(early: float, late: float, low: float, high: float) -> Clock | None:
+    """Return the middle of what is likely, and how far it is from the ends of what is possible."""
+    ends = [end for end in (low, high) if isfinite(end)]
+    if not ends:
+        return None
+    offset = sum(ends) / len(ends)
+    doubt = max(offset - early, late - offset)
+    return Clock(offset, doubt if isfinite(doubt) else None)
 
 
 class _Bounds:
@@ -121,7 +132,7 @@ class _Bounds:
         for _ in range(len(self.devices) + 1):
             before = far.copy()
             np.maximum.at(far, ends, before[origins] + steps)
-            if np.allclose(far, before, rtol=0, atol=1e-12):
+            if np.allclose(far, before, rtol=0, atol=1e-9):
                 return far
         return None
 

@@ -3,69 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from drawn_tables import Drawing, costs, of, pipeline
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgesplit.cost.load import load
 from edgesplit.cost.simulate import Costs, simulate
-from edgesplit.dataflow.region import Region
-from edgesplit.dataflow.table import (
-    GATEWAY,
-    Flow,
-    Group,
-    Input,
-    Output,
-    Placement,
-    Port,
-    Task,
-    TaskTable,
-)
+from edgesplit.dataflow.table import GATEWAY, TaskTable
 from edgesplit.spec.cluster import Link
-
-BOX = Region((0,), (250,))  # A kilobyte of float32: a second at the default rate.
-
-
-class Drawing:
-    """A table in the making; tasks are named by their flow."""
-
-    def __init__(self) -> None:
-        self.flows: list[Flow] = []
-        self.tasks: list[Task] = []
-
-    def task(self, device: str, *groups: Group, receivers: tuple[str, ...] = ()) -> int:
-        number = len(self.flows)
-        need = Input("in", "in", BOX, "float32", groups)
-        outputs = (Output("out", number, BOX),) if receivers else ()
-        if receivers:
-            self.flows.append(Flow(number, "v", BOX, "float32", (device,), receivers))
-        inputs = (need,) if groups else ()
-        at = len(self.tasks)
-        self.tasks.append(Task(at, f"t{at}", f"s{at}", device, inputs, outputs))
-        return number
-
-    def table(self) -> TaskTable:
-        port = Port("in", (250,), "float32")
-        return TaskTable(tuple(self.flows), tuple(self.tasks), (port,), (port,))
-
-
-def of(k: int, *flows: int) -> Group:
-    return Group(tuple((number,) for number in flows), (Placement(BOX, BOX),) * k)
-
-
-def costs(
-    tasks: dict[int, float], *, message: float = 0.0, latency: float = 0.0, **rates: float
-) -> Costs:
-    names = [GATEWAY, "a", "b", "c", "d"]
-    links = {name: Link(rates.get(name, 1e3), latency) for name in names}
-    return Costs(tasks, dict.fromkeys(names, message), links)
-
-
-def pipeline() -> TaskTable:
-    drawing = Drawing()
-    request = drawing.task(GATEWAY, receivers=("a",))
-    first = drawing.task("a", of(1, request), receivers=("b",))
-    second = drawing.task("b", of(1, first), receivers=(GATEWAY,))
-    drawing.task(GATEWAY, of(1, second))
-    return drawing.table()
 
 
 def test_a_pipeline_adds_up() -> None:
@@ -165,3 +110,75 @@ def test_slower_parts_never_answer_sooner(
     assert after.latency >= before.latency
     assert after.throughput <= before.throughput
     assert simulate(table, costs(tasks, message=message, a=rate)) == before
+
+
+def deep(tasks: int) -> tuple[TaskTable, Costs]:
+    """Return a line of tasks of a second each, every one on a device of its own."""
+    drawing = Drawing()
+    names = [f"d{index}" for index in range(tasks)]
+    flow = drawing.task(GATEWAY, receivers=(names[0],))
+    for index, name in enumerate(names):
+        receiver = names[index + 1] if index + 1 < tasks else GATEWAY
+        flow = drawing.task(name, of(1, flow), receivers=(receiver,))
+    drawing.task(GATEWAY, of(1, flow))
+    free = Link(1e12, 0.0)
+    every = [GATEWAY, *names]
+    seconds = {index + 1: 1.0 for index in range(tasks)}
+    return drawing.table(), Costs(seconds, dict.fromkeys(every, 0.0), dict.fromkeys(every, free))
+
+
+def test_no_more_than_a_window_passes_in_each_latency() -> None:
+    table, priced = deep(12)
+    assert simulate(table, priced).throughput == pytest.approx(table.window / 12)
+    assert load(table, priced, table.window).throughput == pytest.approx(table.window / 12)
+    assert load(table, priced, 12).throughput == pytest.approx(1.0)
+    assert load(table, priced, 24).latency == pytest.approx(24.0)
+
+
+def test_a_device_under_load_computes_the_oldest_request_first() -> None:
+    table, priced = deep(2)
+    loaded = load(table, Costs({1: 1.0, 2: 3.0}, priced.messages, priced.links), 4, 20)
+    assert loaded.throughput == pytest.approx(1 / 3)
+    assert loaded.latency == pytest.approx(4 * 3.0)
+    first, second = loaded.devices["d0"], loaded.devices["d1"]
+    assert [first.idle, second.idle] == pytest.approx([2 / 3, 0.0])
+    assert first.queue < 1 < second.queue <= second.queue_max == 3
+
+
+@pytest.mark.parametrize(("window", "requests"), [(0, 8), (4, 4)])
+def test_a_load_that_never_settles_is_refused(window: int, requests: int) -> None:
+    table, priced = deep(1)
+    with pytest.raises(ValueError, match="no steady load"):
+        load(table, priced, window, requests)
+
+
+def test_a_straggler_of_a_coded_group_is_dropped_when_the_answer_is_there() -> None:
+    drawing = Drawing()
+    request = drawing.task(GATEWAY, receivers=("a", "b", "c"))
+    rows = [drawing.task(name, of(1, request), receivers=(GATEWAY,)) for name in "abc"]
+    drawing.task(GATEWAY, of(2, *rows))
+    fast = dict.fromkeys((GATEWAY, "a", "b", "c"), 1e9)
+    loaded = load(drawing.table(), costs({1: 1.0, 2: 1.0, 3: 10.0}, **fast), 2)
+    assert loaded.latency == pytest.approx(2.0, abs=1e-3)
+    assert loaded.throughput == pytest.approx(1 / 10.0)
+
+
+@given(
+    st.lists(st.floats(1e-3, 10), min_size=2, max_size=2),
+    st.floats(0, 1),
+    st.floats(1e2, 1e6),
+    st.integers(1, 5),
+)
+def test_a_pipeline_is_between_one_at_a_time_and_its_busiest_resource(
+    seconds: list[float], message: float, rate: float, window: int
+) -> None:
+    priced = costs(dict(enumerate(seconds, start=1)), message=message, a=rate)
+    alone = simulate(pipeline(), priced)
+    loaded = load(pipeline(), priced, window)
+    busiest = max(use.busiest for use in alone.usage.values())
+    assert loaded.throughput <= (1 + 1e-9) / busiest
+    assert loaded.throughput >= (1 - 1e-9) / alone.latency
+    assert loaded.latency >= alone.latency * (1 - 1e-9)
+    if window == 1:
+        assert loaded.throughput == pytest.approx(1 / alone.latency)
+        assert loaded.latency == pytest.approx(alone.latency)
