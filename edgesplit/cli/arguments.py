@@ -76,6 +76,12 @@ def checked_place(path: Path | None) -> Path | None:
     return path
 
 
+Trace = Annotated[
+    Path | None,
+    typer.Option("--trace", callback=checked_place, help="Save the timeline for a trace viewer."),
+]
+
+
 def check_apart(path: Path | None, *others: Path | None) -> None:
     """See that a file to write is none of the others that a command reads or writes.
 

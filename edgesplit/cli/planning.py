@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgesplit.cli.arguments import Json, check_apart, checked_place
+from edgesplit.cli.arguments import Json, Trace, check_apart, checked_place
+
+if TYPE_CHECKING:
+    from edgesplit.plan.planner import Planned
 
 
 class FileKind(StrEnum):
@@ -60,20 +63,14 @@ def plan(
     compared: Annotated[
         bool, typer.Option("--compare", help="Plan by every strategy, side by side.")
     ] = False,
-    trace: Annotated[
-        Path | None,
-        typer.Option(callback=checked_place, help="Save the predicted timeline for a viewer."),
-    ] = None,
+    trace: Trace = None,
 ) -> None:
     """Decide which device does what, and write it down as a task allocation."""
     from edgesplit.operate.succession import succession
     from edgesplit.plan.compare import compare
-    from edgesplit.plan.file import write_allocation
     from edgesplit.plan.planner import load_problem
-    from edgesplit.plan.tracing import predicted_timeline
     from edgesplit.report.console import working, write_json
     from edgesplit.report.planning import Findings, plan_result, show_plan
-    from edgesplit.report.trace import save_trace
     from edgesplit.zoo.cache import cache_folder
 
     check_apart(trace, output, cluster, model)
@@ -85,14 +82,23 @@ def plan(
             explanation=problem.explained(planned, strategy.value, seed) if explained else None,
             outcomes=compare(problem, seed) if compared else (),
         )
-    if not dry_run:
+    place = None if dry_run else output
+    _save(planned, place, trace)
+    if as_json:
+        write_json(plan_result(planned, place, found))
+    else:
+        show_plan(planned, place, found)
+
+
+def _save(planned: Planned, output: Path | None, trace: Path | None) -> None:
+    from edgesplit.plan.file import write_allocation
+    from edgesplit.plan.tracing import predicted_timeline
+    from edgesplit.report.trace import save_trace
+
+    if output is not None:
         write_allocation(planned.allocation, output)
     if trace is not None:
         save_trace({"plan": predicted_timeline(planned)}, trace)
-    if as_json:
-        write_json(plan_result(planned, None if dry_run else output, found))
-    else:
-        show_plan(planned, None if dry_run else output, found)
 
 
 def schema(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgesplit.cli.arguments import AllocationFile, Json, Seed, check_apart, checked_place
+from edgesplit.cli.arguments import AllocationFile, Json, Seed, Trace, check_apart, checked_place
 from edgesplit.errors import ExitCode
 
 if TYPE_CHECKING:
-    from edgesplit.operate.bench import Contestant
+    from edgesplit.operate.bench import Comparison, Contestant
     from edgesplit.operate.trial import Trial
 
 _GRACE = 1.0
@@ -75,10 +75,7 @@ def bench(
     save: Annotated[
         Path | None, typer.Option(callback=checked_place, help="Save the raw samples as CSV.")
     ] = None,
-    trace: Annotated[
-        Path | None,
-        typer.Option(callback=checked_place, help="Save the measured timeline for a viewer."),
-    ] = None,
+    trace: Trace = None,
     slip_limit: _SlipLimit = 0.05,
     seed: Seed = 0,
     as_json: Json = False,
@@ -88,12 +85,10 @@ def bench(
     Exit code 3 if a run is void: paced devices missed their pace, or a board was throttled.
     """
     from edgesplit.operate.bench import compare
-    from edgesplit.operate.figures import save_samples
     from edgesplit.operate.load import Pattern
     from edgesplit.operate.trial import open_trial
     from edgesplit.report.bench import bench_result, show_bench
     from edgesplit.report.console import write_json
-    from edgesplit.report.trace import save_trace
 
     check_apart(save, allocation)
     check_apart(trace, allocation, save)
@@ -107,16 +102,23 @@ def bench(
             rounds=min(rounds, requests),
             slip_limit=slip_limit,
         )
-    if save is not None:
-        save_samples({run.name: run.samples for run in result.runs}, save)
-    if trace is not None:
-        save_trace({run.name: run.timeline for run in result.runs}, trace)
+    _save(result, save, trace)
     if as_json:
         write_json(bench_result(result))
     else:
         show_bench(result)
     if result.void:
         raise typer.Exit(ExitCode.DEGRADED)
+
+
+def _save(result: Comparison, samples: Path | None, trace: Path | None) -> None:
+    from edgesplit.operate.figures import save_samples
+    from edgesplit.report.trace import save_trace
+
+    if samples is not None:
+        save_samples({run.name: run.samples for run in result.runs}, samples)
+    if trace is not None:
+        save_trace({run.name: run.timeline for run in result.runs}, trace)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ Works = Mapping[int, tuple[Work, ...]]
 def predict(graph: Graph, allocation: Allocation, measured: Measured = NOTHING) -> Prediction:
     """Return latency, throughput, and each device's memory and times, for one request at a time.
 
-    Throughput is what the busiest compute or link allows.
+    Throughput is what the busiest resource and the window of open requests allow.
     """
     lowered = lower(graph, allocation)
     table, works = lowered.table, works_of(graph, lowered)
