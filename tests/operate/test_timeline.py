@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from drawn_tables import Drawing, of
 
 from edgesplit.cost.timeline import COMPUTE, MESSAGES
 from edgesplit.dataflow.table import GATEWAY, TaskTable
+from edgesplit.operate.bench import Contestant, measure
 from edgesplit.operate.critical import Trace
-from edgesplit.operate.load import Outcome, Sample
+from edgesplit.operate.load import Outcome, Pattern, Sample, Workload
 from edgesplit.operate.requests import Passage
 from edgesplit.operate.rounds import Round
 from edgesplit.operate.timeline import DRAWN, measured_timeline
@@ -85,3 +87,21 @@ def test_only_the_last_requests_are_drawn() -> None:
 def test_a_run_without_answers_is_an_empty_timeline() -> None:
     drawn = measured_timeline(coded(), [Round((), {}, (), ())])
     assert (drawn.spans, drawn.arrows, drawn.doubt) == ((), (), {})
+
+
+def test_executors_that_share_a_clock_are_found_to_share_it(
+    steady_lab: Any,  # noqa: ANN401 - made by the folder's own fixtures
+) -> None:
+    work = Workload((steady_lab.feeds(1),), (steady_lab.oracle(steady_lab.feeds(1)),), 1e-5)
+    with steady_lab.join() as gateway:
+        run = measure(Contestant("cluster", gateway, work), Pattern(warm_up=3), 15)
+    drawn = run.timeline
+    told = {(t.device, t.request, t.task): t.start for p in run.rounds for t in p.traces}
+    tasks = {task.name: task.id for task in run.table.tasks}
+    computed = [span for span in drawn.spans if span.resource == COMPUTE]
+    assert len({span.request for span in computed}) == len(run.samples) == 15
+    related = [span for span in computed if span.device in drawn.doubt]
+    assert related
+    for span in related:
+        offset = span.start - told[span.device, span.request, tasks[span.what]]
+        assert abs(offset) <= drawn.doubt[span.device] + 1e-5
