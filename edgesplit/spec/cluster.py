@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 
@@ -51,7 +53,7 @@ class Device:
     ssh: Ssh = field(default_factory=Ssh)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cluster:
     """Devices in the order of the file, each with its own link to the common network.
 
@@ -64,4 +66,8 @@ class Cluster:
 
     def device(self, name: str) -> Device:
         """Return the device of this name; KeyError where there is none."""
-        return {device.name: device for device in self.devices}[name]
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Device]:
+        return {device.name: device for device in self.devices}
