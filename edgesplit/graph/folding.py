@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
+from numpy.typing import NDArray
 from onnx import ModelProto, ValueInfoProto, helper
 
 from edgesplit.dataflow.table import Port
 from edgesplit.errors import ModelError
 from edgesplit.runtime.failures import ORT_FAILURES
+
+Array = NDArray[Any]
 
 BATCH_BYTES = 256 << 20
 """Bytes of values that one measuring run holds at most, as far as they are known before."""
@@ -79,12 +84,40 @@ def measure(path: Path, inputs: Sequence[Port], where: str) -> dict[str, Measure
     return found
 
 
+def watch(
+    path: Path, names: Iterable[str], requests: Iterable[Mapping[str, Array]]
+) -> Iterator[tuple[str, Array]]:
+    """Run a folded model on each request and yield values inside it, with their names.
+
+    Raises:
+        ModelError: ONNX Runtime can't run the model.
+    """
+    model = publish(onnx.load(path, load_external_data=False), names)
+    options = ort.SessionOptions()
+    key = "session.model_external_initializers_file_folder_path"
+    options.add_session_config_entry(key, str(path.parent))
+    session = _session(model.SerializeToString(), options, str(path))
+    shapes = {out.name: tuple(out.shape) for out in session.get_outputs()}
+    for request in requests:
+        for batch in _batches(shapes):
+            try:
+                arrays = session.run(batch, dict(request))
+            except ORT_FAILURES as error:
+                raise _refusal("can't be run", error, str(path)) from error
+            yield from zip(batch, arrays, strict=True)
+
+
 def publish_all(model: ModelProto) -> ModelProto:
     """Return a copy of the model in which every node's output is an output of the model."""
+    return publish(model, (out for node in model.graph.node for out in node.output if out))
+
+
+def publish(model: ModelProto, values: Iterable[str]) -> ModelProto:
+    """Return a copy of the model that has these values as outputs."""
     probe = ModelProto()
     probe.CopyFrom(model)
     del probe.graph.output[:]
-    names = dict.fromkeys(out for node in probe.graph.node for out in node.output if out)
+    names = dict.fromkeys(values)
     probe.graph.output.extend(ValueInfoProto(name=name) for name in names)
     return probe
 

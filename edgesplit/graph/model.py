@@ -7,12 +7,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgesplit.dataflow.region import Region
 from edgesplit.dataflow.table import Port
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How a float32 value travels: as float16, or as uint8 that stands for `(q - zero) * scale`.
+
+    What lies outside the range of either becomes the nearest number in it.
+    """
+
+    dtype: Literal["float16", "uint8"]
+    scale: float = 1.0
+    zero: int = 0
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element."""
+        return np.dtype(self.dtype).itemsize
+
+    def decode(self, array: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the floats that an array which has travelled stands for."""
+        if self.dtype == "float16":
+            return array.astype(np.float32)
+        return (array.astype(np.float32) - self.zero) * np.float32(self.scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +45,8 @@ class Value:
 
     `dtype` is a numpy name, or ONNX Runtime's own where numpy has none. `ints` are the contents
     of a small integer constant, such as axes or pads. `portable` is False where the value can't
-    travel between devices: it is no tensor, or its shape depends on the data.
+    travel between devices: it is no tensor, or its shape depends on the data. With an `encoding` it
+    is rounded where it does travel; coded rows and partial sums of it never are.
     """
 
     name: str
@@ -30,6 +55,7 @@ class Value:
     constant: bool = False
     ints: tuple[int, ...] | None = None
     portable: bool = True
+    encoding: Encoding | None = None
 
     @property
     def region(self) -> Region:
@@ -44,6 +70,11 @@ class Value:
         except TypeError:
             bits = re.search(r"\d+", self.dtype)
             return max(1, int(bits[0]) // 8) if bits else 8
+
+    @property
+    def wire_itemsize(self) -> int:
+        """Bytes of an element between devices, of exact data."""
+        return self.encoding.itemsize if self.encoding else self.itemsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +170,14 @@ class Graph:
     def node(self, name: str) -> Node:
         """Return the node of this name; KeyError where there is none."""
         return self._nodes[name]
+
+    def wire_name(self, value: str) -> str:
+        """Return what a value is called in its encoding; no value of the model is called so."""
+        encoding = self.values[value].encoding
+        name = f"{value}({encoding.dtype})" if encoding else value
+        while encoding and name in self.values:
+            name += "'"
+        return name
 
     @cached_property
     def _layers(self) -> Mapping[str, Layer]:

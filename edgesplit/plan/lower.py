@@ -14,6 +14,7 @@ from edgesplit.graph.model import Graph
 from edgesplit.graph.slicing import Partial
 from edgesplit.plan.allocation import Allocation, Stage
 from edgesplit.plan.drafting import Drafting, Lowered, Published, Row, Wish
+from edgesplit.plan.encoding import encoded
 from edgesplit.plan.generators import coefficients
 from edgesplit.plan.publishing import linear_output, publications, rows, stage_nodes
 from edgesplit.plan.shard import Code
@@ -27,7 +28,7 @@ def lower(graph: Graph, allocation: Allocation) -> Lowered:
     for stage in allocation.stages:
         lowering.add_stage(stage)
     lowering.add_sink()
-    return lowering.draft.finish(allocation.model.window)
+    return encoded(graph, lowering.draft.finish(allocation.model.window))
 
 
 class _Lowering:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from edgesplit.cost.database import Database
 from edgesplit.cost.profiles import Measured
+from edgesplit.graph.encoding import with_encodings
 from edgesplit.graph.importer import import_model
 from edgesplit.graph.model import Graph, Pixels
 from edgesplit.plan.allocation import Allocation
@@ -23,7 +24,7 @@ from edgesplit.plan.search import random_allocation, search
 from edgesplit.spec.cluster import Cluster
 from edgesplit.spec.cluster_file import load_cluster
 from edgesplit.spec.located import load_yaml
-from edgesplit.spec.model import ModelSpec
+from edgesplit.spec.model import Activations, ModelSpec
 from edgesplit.spec.model_file import check_pins, parse_model
 from edgesplit.zoo.model_file import preprocessing_of, resolve
 
@@ -92,14 +93,18 @@ class Problem:
                 return single(*given, self.measured)
 
 
-def load_problem(cluster_file: Path, model_file: Path, cache: Path) -> Problem:
-    """Return what the user's files ask to plan.
+def load_problem(
+    cluster_file: Path, model_file: Path, cache: Path, activations: Activations | None = None
+) -> Problem:
+    """Return what the user's files ask to plan; `activations` overrides the model file's.
 
     Raises:
         SpecErrors: All that is wrong with a file, each with its place.
         ModelError: The model can't be imported.
     """
-    return problem(*load_files(cluster_file, model_file), cache)
+    cluster, model = load_files(cluster_file, model_file)
+    wanted = replace(model, activations=activations or model.activations)
+    return problem(cluster, wanted, cache)
 
 
 def problem(cluster: Cluster, model: ModelSpec, cache: Path) -> Problem:
@@ -168,12 +173,14 @@ def _measured(graph: Graph, cluster: Cluster, databases: Mapping[str, Database])
 
 
 def graph_of(model: ModelSpec, cache: Path) -> Graph:
-    """Import a model.
+    """Import a model, with what its file says of pixels and of activations.
 
     Raises:
         ModelError: The model can't be imported.
     """
-    return import_model(resolve(model.source, cache), cache, _name(model), _pixels(model))
+    path = resolve(model.source, cache)
+    graph = import_model(path, cache, _name(model), _pixels(model))
+    return graph if model.activations == "float32" else with_encodings(graph, model.activations)
 
 
 def _pixels(model: ModelSpec) -> Pixels | None:

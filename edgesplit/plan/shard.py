@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgesplit.dataflow.region import Region
+from edgesplit.graph.model import Encoding
 from edgesplit.graph.slicing import Partial
 
 
@@ -30,6 +31,10 @@ class ShardSpec:
     and makes exactly the boxes `outputs`, both by value name, which is also the name of the ONNX
     input or output. With a `code`, its value's output box is in block coordinates. With a
     `partial`, one node makes a part of its sum.
+
+    Values with one of the `encodings` are rounded wherever the sub-model has them in full, so that
+    all who read one read the same; as outputs they leave encoded, and the inputs that `encoded`
+    names arrive so. On the sub-model's border these bear their `Graph.wire_name`.
     """
 
     task: int
@@ -38,6 +43,8 @@ class ShardSpec:
     outputs: tuple[tuple[str, Region], ...]
     code: Code | None = None
     partial: Partial | None = None
+    encodings: tuple[tuple[str, Encoding], ...] = ()
+    encoded: tuple[str, ...] = ()
 
     @property
     def wanted(self) -> dict[str, Region]:

@@ -15,7 +15,7 @@ from edgesplit.plan.shard import ShardSpec
 from edgesplit.shards.shard import Shard
 from edgesplit.shards.store import Store
 
-VERSION = 2
+VERSION = 3
 """Of the way shards are built; a new one forgets what was built before."""
 
 # Cutting is copying: a few threads keep a disk busy, more would only hold more weights at once.

@@ -8,9 +8,9 @@ from pathlib import Path
 import onnxruntime as ort
 
 from edgesplit.graph.model import Graph
+from edgesplit.graph.samples import random_inputs
 from edgesplit.runtime.session import open_session
 from edgesplit.runtime.stopwatch import Patience, fastest, ports
-from edgesplit.shards.oracle import random_inputs
 from edgesplit.shards.store import Store
 
 VERSION = 1

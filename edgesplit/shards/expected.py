@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from edgesplit.dataflow.table import Port, TaskTable
 from edgesplit.graph.model import Graph
-from edgesplit.shards.oracle import Oracle, random_inputs, worst_promise
+from edgesplit.graph.samples import random_inputs
+from edgesplit.shards.oracle import Oracle, worst_promise
 from edgesplit.shards.store import Store
 
 VERSION = 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,8 +13,11 @@ from numpy.typing import NDArray
 
 from edgesplit.dataflow.table import Port, TaskTable
 from edgesplit.graph.model import Graph
+from edgesplit.graph.samples import random_inputs, varied_inputs
+from edgesplit.plan.encoding import encodings_of
 from edgesplit.plan.generators import promise
 from edgesplit.runtime.session import open_session
+from edgesplit.shards.rounded import rounded_file
 from edgesplit.shards.store import Store
 
 Array = NDArray[Any]
@@ -24,8 +28,21 @@ FLOOR = 1e-5
 _SEEDS = range(4)
 
 
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """What rounded activations cost: answers of the whole model with them, against without.
+
+    `error` is the largest `max|difference| / max|y|` over so many `inputs`, `agreement` the share
+    of them whose greatest score is the same; None where the answer is no list of scores.
+    """
+
+    error: float
+    agreement: float | None
+    inputs: int
+
+
 class Oracle:
-    """ONNX Runtime on the whole model.
+    """ONNX Runtime on the whole model, with the activations rounded that a dataflow rounds.
 
     Args:
         graph: The imported model.
@@ -46,6 +63,7 @@ class Oracle:
         self._store = store
         self._threads = threads
         self._promise = worst_promise(table) if table else 0.0
+        self._encodings = encodings_of(graph, table) if table else {}
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
         """Return the outputs by name."""
@@ -57,7 +75,8 @@ class Oracle:
 
     @cached_property
     def _session(self) -> ort.InferenceSession:
-        return open_session(self._graph.path, self._threads, shared=False)
+        with rounded_file(self._graph, self._encodings) as path:
+            return open_session(path, self._threads, shared=False)
 
     def _answer(self, session: ort.InferenceSession, inputs: Arrays) -> dict[str, Array]:
         names = [port.name for port in self._graph.outputs]
@@ -67,18 +86,43 @@ class Oracle:
         """Return the largest error of an answer that is right, relative to `max|y|`.
 
         The larger of 1e-5 and three times the model's own noise floor; and what the parity code
-        promises, once, where something was decoded: errors of coded layers don't compound.
+        promises, once, where something was decoded: errors of coded layers don't compound. Where
+        activations are rounded, twice what that costs is added: a number that other kernels, or
+        decoding, round the other way is a whole step off, where rounding costs up to half of one.
         """
-        return max(FLOOR, 3 * self.noise) + (self._promise if recovered else 0.0)
+        lossy = 2 * self.rounded.error if self.rounded else 0.0
+        return max(FLOOR, 3 * self.noise) + lossy + (self._promise if recovered else 0.0)
+
+    @cached_property
+    def rounded(self) -> Rounded | None:
+        """What rounding costs; None where nothing is rounded."""
+        if not self._encodings:
+            return None
+        known = self._store.recall("rounded", *self._key) if self._store else None
+        found = Rounded(**known) if known else self._measure_rounding()
+        if self._store and not known:
+            self._store.remember("rounded", *self._key, value=asdict(found))
+        return found
+
+    def _measure_rounding(self) -> Rounded:
+        samples = varied_inputs(self._graph.inputs, _SEEDS)
+        exact = Oracle(self._graph, threads=self._threads)
+        wanted = [exact.run(sample) for sample in samples]
+        exact.close()
+        return compare([self.run(sample) for sample in samples], wanted)
+
+    @property
+    def _key(self) -> tuple[object, ...]:
+        rounded = (tuple(self._encodings.items()),) if self._encodings else ()
+        return (self._graph.digest, ort.__version__, *rounded)
 
     @cached_property
     def noise(self) -> float:
         """ONNX Runtime against itself: all optimisations against basic, relative to `max|y|`."""
-        key = (self._graph.digest, ort.__version__)
-        known = self._store.recall("noise", *key) if self._store else None
+        known = self._store.recall("noise", *self._key) if self._store else None
         noise = float(known["noise"]) if known else self._measure_noise()
         if self._store and not known:
-            self._store.remember("noise", *key, value={"noise": noise})
+            self._store.remember("noise", *self._key, value={"noise": noise})
         return noise
 
     def _measure_noise(self) -> float:
@@ -93,7 +137,8 @@ class Oracle:
         options = ort.SessionOptions()
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.intra_op_num_threads = self._threads
-        session = ort.InferenceSession(self._graph.path, options, ["CPUExecutionProvider"])
+        with rounded_file(self._graph, self._encodings) as path:
+            session = ort.InferenceSession(path, options, ["CPUExecutionProvider"])
         return [self._answer(session, sample) for sample in samples]
 
 
@@ -105,10 +150,13 @@ def error(answer: Arrays, expected: Arrays) -> float:
     return max(_error(answer[name], array) for name, array in expected.items())
 
 
-def random_inputs(ports: Iterable[Port], seed: int) -> dict[str, Array]:
-    """Return seeded inputs: normal floats, bytes of any value, other integers 0 or 1."""
-    source = np.random.default_rng(seed)
-    return {port.name: _sample(source, port) for port in ports}
+def compare(answers: Sequence[Arrays], wanted: Sequence[Arrays]) -> Rounded:
+    """Return how far answers with rounded activations are from those without."""
+    pairs = list(zip(answers, wanted, strict=True))
+    agreeing = [_agree(answer, exact) for answer, exact in pairs]
+    told = [agreed for agreed in agreeing if agreed is not None]
+    agreement = sum(told) / len(told) if told else None
+    return Rounded(max(error(*pair) for pair in pairs), agreement, len(pairs))
 
 
 def worst_promise(table: TaskTable) -> float:
@@ -119,12 +167,13 @@ def worst_promise(table: TaskTable) -> float:
     )
 
 
-def _sample(source: np.random.Generator, port: Port) -> Array:
-    dtype = np.dtype(port.dtype)
-    if dtype.kind == "f":
-        return source.standard_normal(port.shape).astype(dtype)
-    highest = 256 if dtype == np.uint8 else 2
-    return source.integers(0, highest, port.shape).astype(dtype)
+def _agree(answer: Arrays, wanted: Arrays) -> bool | None:
+    """Tell whether the greatest scores of two answers are the same; None where there are none."""
+    arrays = tuple(wanted.values())
+    if len(arrays) != 1 or not 1 < arrays[0].size == max(arrays[0].shape):
+        return None
+    (name,) = wanted
+    return bool(answer[name].argmax() == wanted[name].argmax())
 
 
 def _error(answer: Array, expected: Array) -> float:

@@ -15,6 +15,7 @@ from edgesplit.graph.model import Graph, Node
 from edgesplit.graph.slicing import Literal, Localised, Read, localise, needs
 from edgesplit.plan.shard import ShardSpec
 from edgesplit.shards.parity import parity_constants
+from edgesplit.shards.rounding import QUANTISING, decode, encode
 
 Array = NDArray[Any]
 _SLICE_BY_INPUTS = 10
@@ -35,7 +36,7 @@ def submodel(graph: Graph, spec: ShardSpec) -> ir.Model:
         outputs=cut.outputs,
         nodes=cut.nodes,
         initializers=cut.constants,
-        opset_imports=whole.graph.opset_imports,
+        opset_imports=whole.graph.opset_imports | cut.domains,
         name="shard",
     )
     return ir.Model(
@@ -61,15 +62,22 @@ class _Cut:
         }
         self._initializers = whole.graph.initializers
         self._wanted = spec.wanted
+        self._encodings = dict(spec.encodings)
         self._have: dict[str, Region] = {
             name: value.region for name, value in graph.values.items() if value.constant
         }
         self._local: dict[str, ir.Value] = {}
+        self._wire: dict[str, ir.Value] = {}
         self._crops: dict[Read, ir.Value] = {}
         self._constants: dict[str, ir.Value] = {}
         self.nodes: list[ir.Node] = []
         self.inputs: list[ir.Value] = []
         self.outputs: list[ir.Value] = []
+
+    @property
+    def domains(self) -> dict[str, int]:
+        """Versions of the operators that the model itself may not use."""
+        return {QUANTISING: 1} if any(node.domain == QUANTISING for node in self.nodes) else {}
 
     @property
     def constants(self) -> list[ir.Value]:
@@ -81,13 +89,38 @@ class _Cut:
         boxes = needs(self._graph, nodes, self._wanted, self._spec.partial)
         for name, region in self._spec.inputs:
             self._have[name] = region
-            self._local[name] = self._typed(name, region)
-            self.inputs.append(self._local[name])
+            self._take(name, region)
         for node in nodes:
             local = localise(self._graph, node, boxes, self._have, self._spec.partial)
             self._add(node, local)
         for name, region in self._spec.outputs:
             self.outputs.append(self._output(name, region))
+
+    def _take(self, name: str, region: Region) -> None:
+        """Add an input, in full precision or as it travels."""
+        if name in self._spec.encoded:
+            self.inputs.append(self._typed_encoded(name, region))
+            self._local[name] = ir.Value(name=self._internal_name(name, region))
+            self._decode(name, self.inputs[-1])
+        else:
+            self._local[name] = self._typed(name, region)
+            self.inputs.append(self._local[name])
+            self._round(name, self._fresh(f"{name}(rounded)"))
+
+    def _round(self, name: str, rounded: str) -> None:
+        """Let all who read a value from here on read what travels of it; `rounded` is its name."""
+        if name not in self._encodings:
+            return
+        exact, wire = self._local[name], self._graph.wire_name(name)
+        whole = self._wanted.get(name) == self._have[name]
+        self._wire[name] = ir.Value(name=wire if whole else f"{wire}[{self._have[name]}]")
+        encoding = self._encodings[name]
+        self.nodes += encode(exact, self._wire[name], encoding, self._opset, self._constant)
+        self._local[name] = ir.Value(name=rounded)
+        self._decode(name, self._wire[name])
+
+    def _decode(self, name: str, encoded: ir.Value) -> None:
+        self.nodes += decode(encoded, self._local[name], self._encodings[name], self._constant)
 
     def _add(self, node: Node, local: Localised) -> None:
         original = self._original(node)
@@ -121,6 +154,10 @@ class _Cut:
             for raw, output, name in zip(made, outputs, node.outputs, strict=True):
                 if output.name:
                     self._declare(raw, local.produced[name].shape, output)
+        for name in filter(self._encodings.__contains__, local.produced):
+            plain = self._local[name]
+            plain.name, rounded = self._fresh(f"{name}(exact)"), str(plain.name)
+            self._round(name, rounded)
 
     def _declare(self, raw: ir.Value, shape: tuple[int, ...], output: ir.Value) -> None:
         """Say which shape a value has, where ONNX's shape inference thinks otherwise."""
@@ -171,7 +208,7 @@ class _Cut:
             return self._local[read.value]
         if read not in self._crops:
             name = self._fresh(f"{read.value}[{read.region}]")
-            self._crops[read] = self._crop(read, ir.Value(name=name))
+            self._crops[read] = self._crop(self._local[read.value], read, ir.Value(name=name))
         return self._crops[read]
 
     def _weights(self, read: Read) -> ir.Value:
@@ -203,18 +240,19 @@ class _Cut:
         return self._tensor(name).numpy() if value is not None and value.constant else None
 
     def _output(self, name: str, region: Region) -> ir.Value:
-        output = self._typed(name, region)
-        if self._local[name].name != name:
-            self._crop(Read(name, self._wanted[name]), output)
-            return output
-        self._local[name].type, self._local[name].shape = output.type, output.shape
-        return self._local[name]
+        encoded = name in self._encodings
+        output = self._typed_encoded(name, region) if encoded else self._typed(name, region)
+        made = self._wire[name] if encoded else self._local[name]
+        if made.name != output.name:
+            return self._crop(made, Read(name, self._wanted[name]), output)
+        made.type, made.shape = output.type, output.shape
+        return made
 
-    def _crop(self, read: Read, output: ir.Value) -> ir.Value:
-        """Add a Slice of a local value; before opset 10 its bounds are attributes."""
+    def _crop(self, value: ir.Value, read: Read, output: ir.Value) -> ir.Value:
+        """Add a Slice of what is there of a value; before opset 10 its bounds are attributes."""
         box = read.region.within(self._have[read.value])
         bounds = {"starts": box.lo, "ends": box.hi, "axes": tuple(range(box.rank))}
-        inputs: list[ir.Value | None] = [self._local[read.value]]
+        inputs: list[ir.Value | None] = [value]
         attributes: list[ir.Attr] = []
         if self._opset >= _SLICE_BY_INPUTS:
             inputs += [self._ints(ints) for ints in bounds.values()]
@@ -244,8 +282,10 @@ class _Cut:
         return self._constants[name]
 
     def _typed(self, name: str, region: Region) -> ir.Value:
-        dtype = ir.DataType.from_numpy(np.dtype(self._graph.values[name].dtype))
-        return ir.Value(name=name, shape=ir.Shape(region.shape), type=ir.TensorType(dtype))
+        return _tensor(name, region, self._graph.values[name].dtype)
+
+    def _typed_encoded(self, name: str, region: Region) -> ir.Value:
+        return _tensor(self._graph.wire_name(name), region, self._encodings[name].dtype)
 
     def _internal_name(self, name: str, region: Region) -> str:
         """Return the value's own name, unless a crop of it is an output, which takes that name."""
@@ -256,6 +296,11 @@ class _Cut:
         while name in self._graph.values:
             name += "'"
         return name
+
+
+def _tensor(name: str, region: Region, dtype: str) -> ir.Value:
+    kind = ir.TensorType(ir.DataType.from_numpy(np.dtype(dtype)))
+    return ir.Value(name=name, shape=ir.Shape(region.shape), type=kind)
 
 
 def _is_doubtful(node: Node, attributes: Mapping[str, Any]) -> bool:

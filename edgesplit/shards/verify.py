@@ -13,7 +13,8 @@ import onnxruntime as ort
 from edgesplit.dataflow.table import GATEWAY, Task, TaskTable
 from edgesplit.errors import ShardError
 from edgesplit.graph.model import Graph
-from edgesplit.shards.oracle import Oracle, error, random_inputs
+from edgesplit.graph.samples import random_inputs
+from edgesplit.shards.oracle import Oracle, error
 from edgesplit.shards.stitched import NO_LOSS, Answer, Loss, Stitched, Watch
 from edgesplit.shards.store import Store
 

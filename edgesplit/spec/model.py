@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+Activations = Literal["float32", "float16", "uint8"]
+"""In what type floats travel between devices."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
@@ -50,7 +53,8 @@ class Source:
 class ModelSpec:
     """The model file. `parity` is the number of parity devices per split stage.
 
-    `deadline` is in seconds from admission; `window` is the number of requests that a gateway
+    With `activations` other than float32 what travels between devices is rounded, and so are
+    answers: a float16 is half of the bytes, a uint8 a quarter. `deadline` is in seconds from admission; `window` is the number of requests that a gateway
     may have open.
     """
 
@@ -59,6 +63,7 @@ class ModelSpec:
     labels: Path | None = None
     objective: Literal["latency", "throughput"] = "latency"
     parity: int = 1
+    activations: Activations = "float32"
     deadline: float = 10.0
     window: int = 8
     pins: tuple[Pin, ...] = ()

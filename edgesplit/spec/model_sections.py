@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from edgesplit.spec import fields
+from edgesplit.spec.model import Activations
 from edgesplit.spec.suggest import did_you_mean, one_of, shown
 from edgesplit.spec.validate import Section, wrong
 
@@ -211,6 +212,14 @@ class ModelFile(Section):
         BeforeValidator(fields.whole(0, _MOST_PARITY)),
         WithJsonSchema({"type": "integer", "minimum": 0, "maximum": _MOST_PARITY}),
     ] = Field(default=1, description="Parity devices per split stage.")
+    activations: Annotated[
+        Activations,
+        BeforeValidator(fields.chosen(get_args(Activations), "a type for activations")),
+    ] = Field(
+        default="float32",
+        description="How floats travel between devices: float16 halves their bytes, uint8 quarters "
+        "them, and either rounds the answers.",
+    )
     deadline: fields.Patience = Field(
         default=10.0,
         json_schema_extra={"default": "10 s"},

@@ -16,12 +16,12 @@ from onnx import helper
 from edgesplit.dataflow.region import Region
 from edgesplit.graph import importer
 from edgesplit.graph.model import Graph
+from edgesplit.graph.samples import random_inputs
 from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.lower import lower
 from edgesplit.plan.shard import Code, ShardSpec
 from edgesplit.shards.build import build_shard
 from edgesplit.shards.builder import build
-from edgesplit.shards.oracle import random_inputs
 from edgesplit.shards.shard import Shard
 from edgesplit.shards.store import Store
 from edgesplit.zoo import catalogue

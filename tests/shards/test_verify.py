@@ -10,10 +10,11 @@ import pytest
 
 from edgesplit.errors import ShardError
 from edgesplit.graph.model import Graph
+from edgesplit.graph.samples import random_inputs
 from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.lower import lower
 from edgesplit.shards.builder import Built, build
-from edgesplit.shards.oracle import Oracle, error, random_inputs
+from edgesplit.shards.oracle import Oracle, error
 from edgesplit.shards.stitched import Stitched
 from edgesplit.shards.store import Store
 from edgesplit.shards.verify import verify

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from edgesplit.graph.model import Graph
+from edgesplit.graph.samples import random_inputs
 from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.check import check
 from edgesplit.plan.lower import lower
 from edgesplit.shards.builder import build
-from edgesplit.shards.oracle import Oracle, error, random_inputs
+from edgesplit.shards.oracle import Oracle, error
 from edgesplit.shards.stitched import Stitched
 from edgesplit.shards.store import Store
 

@@ -66,7 +66,7 @@ class Walk:
     ) -> Demand:
         """Return what the share asks if it begins at a layer; it may be walked on afterwards."""
         fetched = {name: box for name, box in self._boxes.items() if home[name] < start}
-        received = sum(b.size * self._values[n].itemsize for n, b in fetched.items())
+        received = sum(b.size * self._values[n].wire_itemsize for n, b in fetched.items())
         work = Work(self._macs, self._mapped, self._copied, self._live, self._largest)
         memory = footprint(work, received + self._made, window).total - BASE
         return Demand(place, device, self._seconds, fetched, received, memory)

@@ -109,8 +109,9 @@ class Pricing:
         value = self.runs.graph.values[name]
         parts = self.runs.parts.of(before, value.shape)
         if parts is None or before.kind == "sums" or before.parity:
-            return box.size * value.itemsize
-        return _common(parts[before.devices.index(demand.device)], box) * value.itemsize
+            return box.size * value.wire_itemsize
+        own = _common(parts[before.devices.index(demand.device)], box)
+        return own * value.wire_itemsize
 
     def _taken_along(
         self, run: Run, demand: Demand, known: Mapping[str, Region]
@@ -139,13 +140,13 @@ class Pricing:
         parts = self.runs.parts.of(before, value.shape)
         if parts is None or len(everyone) < 2:
             away = everyone[:1] != (device,)
-            return _Load(away, away * box.size * value.itemsize)
+            return _Load(away, away * box.size * value.wire_itemsize)
         messages = self._touched(before, parts, box)
         size = box.size
         if device in everyone:
             own = _common(parts[everyone.index(device)], box)
             messages, size = messages - (own > 0), size - own
-        return _Load(messages, size * value.itemsize)
+        return _Load(messages, size * value.wire_itemsize)
 
     def _touched(self, before: Layout, parts: Sequence[Region], box: Region) -> int:
         """Return how many of the parts a box touches; of a grid, rows times those of one row."""

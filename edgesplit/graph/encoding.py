@@ -1,0 +1,84 @@
+"""How values may travel: encodings for a model's floats, from what they were seen to be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesplit.files import replacing
+from edgesplit.graph.model import Encoding, Graph, Value
+from edgesplit.graph.samples import varied_inputs
+
+VERSION = 1
+"""Of the way ranges are found; a new one runs the model anew."""
+
+_SEEDS = range(1000, 1004)
+_LARGEST = 255
+
+Ranges = Mapping[str, tuple[float, float]]
+"""The least and the greatest number seen of each value, and 0."""
+
+
+def with_encodings(graph: Graph, dtype: Literal["float16", "uint8"]) -> Graph:
+    """Return the graph with an encoding for each float32 value that it makes inside.
+
+    For uint8 the whole model is run on eight requests; what was seen is kept beside its file. The
+    request and the answer have no encoding.
+
+    Raises:
+        ModelError: ONNX Runtime can't run the model.
+    """
+    outside = {port.name for port in (*graph.inputs, *graph.outputs)}
+    inside = [value for value in graph.values.values() if _is_activation(value, outside)]
+    if dtype == "float16":
+        encodings = {value.name: Encoding("float16") for value in inside}
+    else:
+        seen = _ranges(graph, [value.name for value in inside])
+        encodings = {value.name: _affine(*seen[value.name]) for value in inside}
+    values = {n: replace(v, encoding=encodings.get(n)) for n, v in graph.values.items()}
+    return replace(graph, values=values)
+
+
+def _is_activation(value: Value, outside: set[str]) -> bool:
+    inside = value.portable and not value.constant and value.name not in outside
+    return inside and value.dtype == "float32"
+
+
+def _affine(lo: float, hi: float) -> Encoding:
+    """Return the encoding of a range that holds 0, which is exact in it."""
+    scale = float(np.float32((hi - lo) / _LARGEST)) or 1.0
+    return Encoding("uint8", scale, min(_LARGEST, max(0, round(-lo / scale))))
+
+
+def _ranges(graph: Graph, names: Sequence[str]) -> Ranges:
+    path = graph.path.with_name(f"ranges-{VERSION}.json")
+    try:
+        known: Ranges = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        known = _measured(graph, names)
+        with replacing(path) as partial:
+            partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    return known
+
+
+def _measured(graph: Graph, names: Sequence[str]) -> Ranges:
+    # Only a plan with bytes on the wire needs them, and onnx takes half a second to load.
+    from edgesplit.graph.folding import watch  # noqa: PLC0415 - start-up time
+
+    seen: dict[str, tuple[float, float]] = {}
+    for name, array in watch(graph.path, names, varied_inputs(graph.inputs, _SEEDS)):
+        (lo, hi), (least, greatest) = _range(array), seen.get(name, (0.0, 0.0))
+        seen[name] = (min(lo, least), max(hi, greatest))
+    return seen
+
+
+def _range(array: NDArray[Any]) -> tuple[float, float]:
+    """Return least and greatest to three digits, so that the last bits of a run don't matter."""
+    finite = array[np.isfinite(array)]
+    least, greatest = finite.min(initial=0.0), finite.max(initial=0.0)
+    return float(f"{least:.3g}"), float(f"{greatest:.3g}")
