@@ -30,6 +30,14 @@ class Strategy(StrEnum):
     SINGLE = "single"
 
 
+class Activations(StrEnum):
+    """How floats travel between devices."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    UINT8 = "uint8"
+
+
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder to write into.")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
@@ -56,6 +64,10 @@ def plan(
         typer.Option(help="The paper's heuristics, the search, or a baseline to compare with."),
     ] = Strategy.PROCEDURE1,
     seed: Annotated[int, typer.Option(help="Which of the random assignments.")] = 0,
+    activations: Annotated[
+        Activations | None,
+        typer.Option(help="How floats travel between devices; else as the model file says."),
+    ] = None,
     explained: Annotated[
         bool,
         typer.Option("--explain", help="Say why each stage is split as it is, and the next best."),
@@ -66,6 +78,7 @@ def plan(
     trace: Trace = None,
 ) -> None:
     """Decide which device does what, and write it down as a task allocation."""
+    from edgesplit.operate.rounding import rounding_of
     from edgesplit.operate.succession import succession
     from edgesplit.plan.compare import compare
     from edgesplit.plan.planner import load_problem
@@ -75,12 +88,14 @@ def plan(
 
     check_apart(trace, output, cluster, model)
     with working("planning"):
-        problem = load_problem(cluster, model, cache_folder())
+        wanted = activations.value if activations else None
+        problem = load_problem(cluster, model, cache_folder(), wanted)
         planned = problem.solve(strategy.value, seed)
         found = Findings(
             follows=succession(planned.allocation, output),
             explanation=problem.explained(planned, strategy.value, seed) if explained else None,
             outcomes=compare(problem, seed) if compared else (),
+            rounded=rounding_of(planned),
         )
     place = None if dry_run else output
     _save(planned, place, trace)

@@ -35,13 +35,15 @@ class Rows:
 class _Crossing:
     """A value on its way: made by layer `home` (-1: a request), last read by layer `last`.
 
-    `readers` are layers in order; the answer reads as the layer behind the last one.
+    `readers` are layers in order; the answer reads as the layer behind the last one. `nbytes` are
+    those of the value where it waits.
     """
 
     home: int
     readers: tuple[int, ...]
     traffic: Traffic
     portable: bool
+    nbytes: float
 
     @property
     def last(self) -> int:
@@ -106,7 +108,7 @@ class Chain:
 
     def _passing(self, index: int) -> float:
         return sum(
-            crossing.traffic.nbytes
+            crossing.nbytes
             for crossing in self._crossings
             if 0 <= crossing.home < index < crossing.last
         )
@@ -137,15 +139,19 @@ class Chain:
                 readers.add(len(self))
             later = tuple(sorted(at for at in readers if at > home))
             if later:
-                traffic = self._traffic(name, home)
-                yield _Crossing(home, later, traffic, self.graph.values[name].portable)
+                traffic, value = self._traffic(name, home), self.graph.values[name]
+                size = max(traffic.nbytes, nbytes(value))
+                yield _Crossing(home, later, traffic, value.portable, size)
 
     def _traffic(self, name: str, home: int) -> Traffic:
         rows = self.splits.get(home, Rows(1))
         heavy = self.graph.layers[home].heavy if home >= 0 else None
         if rows.parity and heavy is not None:
             name = heavy.outputs[0]
-        size = nbytes(self.graph.values[name])
+        value = self.graph.values[name]
+        # Coded rows travel in full.
+        itemsize = value.itemsize if rows.parity else value.wire_itemsize
+        size = value.region.size * itemsize
         return Traffic(size * (rows.data + rows.parity) / rows.data, rows.data + rows.parity)
 
     @cached_property

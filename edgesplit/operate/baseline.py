@@ -38,7 +38,7 @@ def single_device(trial: Trial, work: Workload, progress: Progress) -> Iterator[
         prepared = prepare_planned(planned, "", progress)
         try:
             launched = launch_prepared(prepared, Path(folder) / "record.json", progress)
-            yield from _contestant(planned, launched, work)
+            yield from _contestant(planned, launched, trial.exact_work(work))
         finally:
             cluster = planned.allocation.cluster
             deployer.down(cluster, planned.lowered.table.devices, purge=True)

@@ -71,6 +71,11 @@ class Run:
         return measured_timeline(self.table, self.rounds)
 
     @property
+    def rounding(self) -> float | None:
+        """How far answers are at most from those without rounding; None where nothing rounds."""
+        return max((s.rounding for s in self.samples if s.rounding is not None), default=None)
+
+    @property
     def latency_error(self) -> float:
         """Measured mean latency over the predicted one, minus 1; NaN without a prediction."""
         return self.latency.mean / self.prediction.latency - 1 if self.prediction else nan

@@ -60,7 +60,8 @@ class Sample:
     `intended` is when the request was due, `sent` when it was admitted, `done` when it was
     answered or given up. Latency counts from `intended`: a server that stalls also delays the
     requests that could not be sent meanwhile. `error` is the largest difference from the
-    expected output relative to its largest value; None where nothing was expected.
+    expected output relative to its largest value; None where nothing was expected. `rounding` is
+    the same from the output without rounded activations; None where none are rounded.
     """
 
     index: int
@@ -70,6 +71,7 @@ class Sample:
     outcome: Outcome
     error: float | None = None
     passage: Passage | None = None
+    rounding: float | None = None
 
     @property
     def recovered(self) -> int:
@@ -231,7 +233,9 @@ class _Load:
         outcome = Outcome.LATE if late else Outcome.OK
         if error is not None and not error <= self.work.tolerance:
             outcome = Outcome.WRONG
-        return Sample(sent.index, sent.intended, sent.sent, done, outcome, error, answer.passage)
+        rounding = self.work.rounding(sent.index, answer.outputs)
+        times = (sent.intended, sent.sent, done)
+        return Sample(sent.index, *times, outcome, error, answer.passage, rounding)
 
     def _lost(self, sent: _Sent, done: float) -> Sample:
         return Sample(sent.index, sent.intended, sent.sent, done, Outcome.LOST)

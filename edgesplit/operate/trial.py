@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgesplit.deploy.record import Record, changed_since, load_record, record_path
 from edgesplit.errors import DeployError
-from edgesplit.graph.importer import import_model
 from edgesplit.graph.model import Graph
 from edgesplit.operate.load import Workload, workload
 from edgesplit.operate.prepare import store_folder
+from edgesplit.operate.requests import Arrays
 from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.file import load_allocation
+from edgesplit.plan.planner import graph_of
 from edgesplit.shards.oracle import Oracle
 from edgesplit.shards.store import Store
 from edgesplit.zoo.cache import cache_folder
-from edgesplit.zoo.model_file import resolve
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,22 @@ class Trial:
 
         Answers may have been decoded, so the tolerance includes what the parity code promises.
         """
-        work = workload(
-            self.graph.inputs, self.oracle.run, seed=seed, tol=self.oracle.tolerance(recovered=1)
-        )
+        tolerance = self.oracle.tolerance(recovered=1)
+        work = workload(self.graph.inputs, self.oracle.run, seed=seed, tol=tolerance)
         self.oracle.close()
-        return work
+        return replace(work, exact=self._exact(work)) if self.oracle.rounded else work
+
+    def exact_work(self, work: Workload) -> Workload:
+        """Return the same inputs with the answers of the whole model that rounds nothing."""
+        if not work.exact:
+            return work
+        tolerance = self.oracle.exact.tolerance()
+        return Workload(work.inputs, work.exact, tolerance)
+
+    def _exact(self, work: Workload) -> tuple[Arrays, ...]:
+        answers = tuple(map(self.oracle.exact.run, work.inputs))
+        self.oracle.exact.close()
+        return answers
 
 
 def open_trial(path: Path) -> Trial:
@@ -55,7 +66,6 @@ def open_trial(path: Path) -> Trial:
             where=str(path),
             remedy="deploy it again, or name the file that was deployed",
         )
-    cache = cache_folder()
-    graph = import_model(resolve(allocation.model.source, cache), cache)
+    graph = graph_of(allocation.model, cache_folder())
     oracle = Oracle(graph, record.table, store=Store(store_folder()))
     return Trial(path, allocation, record, graph, oracle)

@@ -22,18 +22,27 @@ class Workload:
     """What is sent, in rotation, and what must come back.
 
     `expected` holds the outputs of each input, or is empty. `tolerance` bounds the largest
-    difference relative to the largest expected value of an output.
+    difference relative to the largest expected value of an output. Where the deployment rounds
+    activations, so does what is expected, and `exact` holds the outputs without.
     """
 
     inputs: Sequence[Arrays]
     expected: Sequence[Arrays] = ()
     tolerance: float = 1e-5
+    exact: Sequence[Arrays] = ()
 
     def error(self, index: int, outputs: Arrays) -> float | None:
         """Return how far the answer to request `index` is off; infinite where it can't be told."""
-        if not self.expected:
+        return self._off(self.expected, index, outputs)
+
+    def rounding(self, index: int, outputs: Arrays) -> float | None:
+        """Return how far the answer to request `index` is from that without rounding."""
+        return self._off(self.exact, index, outputs)
+
+    def _off(self, answers: Sequence[Arrays], index: int, outputs: Arrays) -> float | None:
+        if not answers:
             return None
-        wanted = self.expected[index % len(self.inputs)]
+        wanted = answers[index % len(self.inputs)]
         return max(difference(outputs[name], wanted[name]) for name in wanted)
 
     def feeds(self, index: int) -> Arrays:

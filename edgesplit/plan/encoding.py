@@ -32,9 +32,14 @@ def encodings_of(graph: Graph, table: TaskTable) -> Encodings:
 
     `graph` must have the encodings that the table was lowered with.
     """
-    rounded = {need.value for task in table.tasks for need in task.inputs if need.name != need.value}
-    found = {name: graph.values[name].encoding for name in sorted(rounded)}
+    found = {name: graph.values[name].encoding for name, _ in rounded_values(table)}
     return {name: encoding for name, encoding in found.items() if encoding}
+
+
+def rounded_values(table: TaskTable) -> tuple[tuple[str, str], ...]:
+    """Return the values that a task table rounds, each with the dtype in which it travels."""
+    needs = (need for task in table.tasks for need in task.inputs)
+    return tuple(sorted({(need.value, need.dtype) for need in needs if need.name != need.value}))
 
 
 def _travelling(graph: Graph, table: TaskTable) -> dict[str, Encoding]:
@@ -92,7 +97,7 @@ class _Encoding:
         return replace(output, name=self._graph.wire_name(output.name))
 
     def _order(self, old: Task, new: Task, spec: ShardSpec | None) -> ShardSpec | None:
-        """Return the order for a task's shard; one that only adds needs a shard to round the sum."""
+        """Return the order for a task's shard; a task that only adds needs one to round the sum."""
         forwarded = _forwarded(old, new, spec)
         if spec is None and not forwarded:
             return None

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from edgesplit.operate.bench import Comparison, Run
 from edgesplit.report.console import RECOVERED, people, plain
+from edgesplit.report.rounding import off_by_rounding
 from edgesplit.spec.units import format_bytes, format_seconds
 
 _HEADINGS = (
@@ -42,6 +43,7 @@ def run_result(run: Run) -> dict[str, Any]:
         "throughput": run.throughput,
         "prediction": plain(run.prediction),
         "devices": plain(run.devices),
+        "rounding": run.rounding,
         "critical_path": plain(run.breakdown),
         "slip": run.slip,
         "slip_limit": run.slip_limit,
@@ -70,6 +72,8 @@ def show_bench(comparison: Comparison) -> None:
     for run in comparison.runs:
         _show_devices(run)
         _show_path(run)
+        if run.rounding is not None:
+            console.print(f"{run.name}: {off_by_rounding(run.rounding)}")
         if run.note:
             console.print(f"note: {run.note}")
         if run.void:

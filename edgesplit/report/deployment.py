@@ -12,7 +12,8 @@ from rich.markup import escape
 from edgesplit.deploy.record import Record
 from edgesplit.deploy.rollout import Mode
 from edgesplit.operate.launch import Launched
-from edgesplit.report.console import people, say
+from edgesplit.report.console import people, plain, say
+from edgesplit.report.rounding import rounding_told
 from edgesplit.spec.units import format_bytes
 
 _MODES: dict[Mode, str] = {
@@ -37,6 +38,7 @@ def deployed_result(launched: Launched) -> dict[str, object]:
             "worst_error": checked.worst.error,
             "tolerance": checked.worst.tolerance,
         },
+        "rounding": plain(checked.rounded),
     }
 
 
@@ -57,6 +59,10 @@ def show_deployed(launched: Launched, path: Path) -> None:
         f"its shards equal the whole model under {len(checked.patterns)} patterns of loss: "
         f"worst error {checked.worst.error:.1e} of max|y|, {checked.worst.tolerance:.1e} tolerated"
     )
+    if checked.rounded is not None:
+        console.print(
+            rounding_told(launched.prepared.allocation.model.activations, checked.rounded)
+        )
     show_warnings(console, launched.warnings)
     say(console, f"next: edgesplit bench {escape(quote(str(path)))}")
 

@@ -19,6 +19,8 @@ from edgesplit.plan.planner import Planned
 from edgesplit.report.console import people, plain, say
 from edgesplit.report.duties import duties
 from edgesplit.report.explaining import show_comparison, show_explanation
+from edgesplit.report.rounding import rounding_told
+from edgesplit.shards.oracle import Rounded
 from edgesplit.spec.units import format_bytes, format_seconds
 
 
@@ -35,11 +37,15 @@ def show_starter(cluster: Path, model: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What is told of a plan beside itself: what it follows, its reasons, its rivals."""
+    """What is told of a plan beside itself: what it follows, its reasons, its rivals.
+
+    `rounded` is what rounding activations costs, None where none are.
+    """
 
     follows: Succession | None = None
     explanation: Explanation | None = None
     outcomes: tuple[Outcome, ...] = ()
+    rounded: Rounded | None = None
 
 
 def plan_result(planned: Planned, path: Path | None, found: Findings) -> dict[str, Any]:
@@ -53,6 +59,7 @@ def plan_result(planned: Planned, path: Path | None, found: Findings) -> dict[st
         "not_survived": _not_survived(planned),
         "explanation": plain(found.explanation),
         "strategies": plain(found.outcomes),
+        "rounding": plain(found.rounded),
     }
 
 
@@ -70,6 +77,11 @@ def show_plan(planned: Planned, path: Path | None, found: Findings) -> None:
         show_explanation(found.explanation, prediction, allocation.model.objective)
     if found.outcomes:
         show_comparison(found.outcomes)
+    activations = planned.allocation.model.activations
+    if found.rounded is not None:
+        console.print(rounding_told(activations, found.rounded))
+    elif activations != "float32":
+        console.print("no activation crosses between devices, so none is rounded")
     if found.follows is not None:
         console.print(_succession(found.follows))
     if path is not None:

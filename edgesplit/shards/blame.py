@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,24 @@ import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from edgesplit.dataflow.table import Input, Task
+from edgesplit.dataflow.table import Input, Task, TaskTable
 from edgesplit.graph.model import Graph
+from edgesplit.plan.encoding import encodings_of
 from edgesplit.shards.oracle import error
+from edgesplit.shards.rounded import rounded_file
 from edgesplit.shards.stitched import Stitched
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 
 
-def culprit(graph: Graph, stitched: Stitched, inputs: Arrays, tolerance: float) -> str:
+# A number that was rounded the other way is a step off, relative to the largest of its value.
+_STEPS = {"float16": 2.0**-10, "uint8": 2.0**-7}
+
+
+def culprit(
+    graph: Graph, table: TaskTable, stitched: Stitched, inputs: Arrays, tolerance: float
+) -> str:
     """Return the stage that made the first wrong value, by the dataflow's order.
 
     Every value that crosses between tasks is compared with the same value of the whole model; of
@@ -27,6 +36,7 @@ def culprit(graph: Graph, stitched: Stitched, inputs: Arrays, tolerance: float) 
 
     Args:
         graph: The imported model.
+        table: The dataflow that went wrong.
         stitched: The task table that went wrong without a loss.
         inputs: The request that showed it.
         tolerance: Largest error, relative to the value's `max|y|`, of a right value.
@@ -34,25 +44,31 @@ def culprit(graph: Graph, stitched: Stitched, inputs: Arrays, tolerance: float) 
     fed: list[tuple[Task, Arrays]] = []
     stitched.run(inputs, watch=lambda task, feeds: fed.append((task, dict(feeds))))
     crossing = {need.value for task, _ in fed for need in task.inputs}
-    right = _inside(graph, crossing, inputs)
+    encodings = encodings_of(graph, table)
+    with rounded_file(graph, encodings) as path:
+        right = _inside(path, crossing, inputs)
     for task, feeds in fed:
         for need in task.inputs:
             expected = right[need.value][need.region.slices]
-            if not error({"": feeds[need.name]}, {"": expected}) <= tolerance:
-                return _maker(stitched, need, feeds[need.name], expected)
+            found, allowed = feeds[need.name], tolerance
+            if need.name != need.value:
+                found = encodings[need.value].decode(found)
+                allowed = max(tolerance, _STEPS[need.dtype])
+            if not error({"": found}, {"": expected}) <= allowed:
+                return _maker(stitched, need, found, expected)
     return fed[-1][0].stage
 
 
-def _inside(graph: Graph, names: Container[str | None], inputs: Arrays) -> dict[str, Array]:
+def _inside(path: Path, names: Container[str | None], inputs: Arrays) -> dict[str, Array]:
     """Run the whole model with these values as outputs."""
-    model = ir.load(graph.path)
+    model = ir.load(path)
     given = {value.name for value in model.graph.inputs} | {v.name for v in model.graph.outputs}
     for node in model.graph:
         model.graph.outputs.extend(
             value for value in node.outputs if value.name in names and value.name not in given
         )
     options = ort.SessionOptions()
-    folder = str(graph.path.parent)
+    folder = str(path.parent)
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
     data = ir.to_proto(model).SerializeToString()
     session = ort.InferenceSession(data, options, ["CPUExecutionProvider"])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgesplit.dataflow.table import Port, TaskTable
 from edgesplit.graph.model import Graph
 from edgesplit.graph.samples import random_inputs
+from edgesplit.plan.encoding import rounded_values
 from edgesplit.shards.oracle import Oracle, worst_promise
 from edgesplit.shards.store import Store
 
@@ -28,7 +29,7 @@ _SEED = 1
 
 @dataclass(frozen=True)
 class Expected:
-    """A request and what the whole model answers to it.
+    """A request and what the whole model answers to it, rounding what the deployment rounds.
 
     `outputs` holds, by output name, the largest `|y|` and evenly spread elements; `tolerance` is
     relative to the largest.
@@ -61,22 +62,22 @@ def expected(graph: Graph, table: TaskTable, store: Store) -> Expected:
     """
     if (known := remembered(graph.digest, table, store)) is not None:
         return known
-    oracle = Oracle(graph, store=store)
+    oracle = Oracle(graph, table, store=store)
     answer = oracle.run(random_inputs(graph.inputs, _SEED))
     outputs = {name: (_scale(array), _picked(array).tolist()) for name, array in answer.items()}
     value = {"outputs": outputs, "tolerance": oracle.tolerance()}
-    store.remember("expected", *_key(graph.digest), value=value)
+    store.remember("expected", *_key(graph.digest, table), value=value)
     return _expected(value, table)
 
 
 def remembered(digest: str, table: TaskTable, store: Store) -> Expected | None:
     """Return what `expected` found for the graph of this digest, None where it never did."""
-    memo = store.recall("expected", *_key(digest))
+    memo = store.recall("expected", *_key(digest, table))
     return None if memo is None else _expected(memo, table)
 
 
-def _key(digest: str) -> tuple[object, ...]:
-    return (digest, _SEED, SAMPLES, VERSION, ort.__version__)
+def _key(digest: str, table: TaskTable) -> tuple[object, ...]:
+    return (digest, _SEED, SAMPLES, VERSION, ort.__version__, *rounded_values(table))
 
 
 def _expected(memo: Mapping[str, Any], table: TaskTable) -> Expected:

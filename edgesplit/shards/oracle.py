@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from edgesplit.dataflow.table import Port, TaskTable
+from edgesplit.dataflow.table import TaskTable
 from edgesplit.graph.model import Graph
 from edgesplit.graph.samples import random_inputs, varied_inputs
 from edgesplit.plan.encoding import encodings_of
@@ -91,7 +91,8 @@ class Oracle:
         decoding, round the other way is a whole step off, where rounding costs up to half of one.
         """
         lossy = 2 * self.rounded.error if self.rounded else 0.0
-        return max(FLOOR, 3 * self.noise) + lossy + (self._promise if recovered else 0.0)
+        noise = self.exact.noise if self.rounded else self.noise
+        return max(FLOOR, 3 * noise) + lossy + (self._promise if recovered else 0.0)
 
     @cached_property
     def rounded(self) -> Rounded | None:
@@ -106,10 +107,14 @@ class Oracle:
 
     def _measure_rounding(self) -> Rounded:
         samples = varied_inputs(self._graph.inputs, _SEEDS)
-        exact = Oracle(self._graph, threads=self._threads)
-        wanted = [exact.run(sample) for sample in samples]
-        exact.close()
+        wanted = [self.exact.run(sample) for sample in samples]
+        self.exact.close()
         return compare([self.run(sample) for sample in samples], wanted)
+
+    @cached_property
+    def exact(self) -> Oracle:
+        """The oracle that rounds nothing."""
+        return Oracle(self._graph, store=self._store, threads=self._threads)
 
     @property
     def _key(self) -> tuple[object, ...]:

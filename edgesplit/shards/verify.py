@@ -14,11 +14,11 @@ from edgesplit.dataflow.table import GATEWAY, Task, TaskTable
 from edgesplit.errors import ShardError
 from edgesplit.graph.model import Graph
 from edgesplit.graph.samples import random_inputs
-from edgesplit.shards.oracle import Oracle, error
+from edgesplit.shards.oracle import Oracle, Rounded, error
 from edgesplit.shards.stitched import NO_LOSS, Answer, Loss, Stitched, Watch
 from edgesplit.shards.store import Store
 
-VERSION = 1
+VERSION = 2
 """Of the way shards are verified; a new one forgets earlier verdicts."""
 
 Progress = Callable[[int, int], None]
@@ -42,10 +42,15 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was compared; `tolerance` is that of answers without a loss."""
+    """What was compared; `tolerance` is that of answers without a loss.
+
+    Where activations are rounded, the shards were compared with the whole model that rounds the
+    same ones; `rounded` is what that costs.
+    """
 
     patterns: tuple[Pattern, ...]
     tolerance: float
+    rounded: Rounded | None = None
 
     @property
     def worst(self) -> Pattern:
@@ -125,9 +130,9 @@ def _compare(
                 # Its onnx_ir takes half a second, which a second deployment would feel.
                 from edgesplit.shards.blame import culprit  # noqa: PLC0415
 
-                stage = case.stage or culprit(graph, stitched, inputs, tolerance)
+                stage = case.stage or culprit(graph, table, stitched, inputs, tolerance)
                 raise _different(stage, patterns[-1])
-    return Verification(tuple(patterns), tolerance)
+    return Verification(tuple(patterns), tolerance, oracle.rounded)
 
 
 def _counting(progress: Progress, total: int) -> Watch:
@@ -184,4 +189,5 @@ def _different(stage: str, pattern: Pattern) -> ShardError:
 
 def _read(memo: dict[str, Any]) -> Verification:
     patterns = tuple(Pattern(**pattern) for pattern in memo["patterns"])
-    return Verification(patterns, memo["tolerance"])
+    rounded = Rounded(**memo["rounded"]) if memo["rounded"] else None
+    return Verification(patterns, memo["tolerance"], rounded)

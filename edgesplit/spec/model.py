@@ -54,8 +54,8 @@ class ModelSpec:
     """The model file. `parity` is the number of parity devices per split stage.
 
     With `activations` other than float32 what travels between devices is rounded, and so are
-    answers: a float16 is half of the bytes, a uint8 a quarter. `deadline` is in seconds from admission; `window` is the number of requests that a gateway
-    may have open.
+    answers: float16 is half of the bytes, uint8 a quarter. `deadline` is in seconds from
+    admission; `window` is the number of requests that a gateway may have open.
     """
 
     source: Source
