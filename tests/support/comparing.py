@@ -22,7 +22,7 @@ def compare(graph: Graph, allocation: Allocation, folder: Path) -> None:
     check(graph, allocation)
     store = Store(folder)
     built = build(graph, lower(graph, allocation), folder)
-    oracle = Oracle(graph, store=store, threads=1)
+    oracle = Oracle(graph, built.table, store=store, threads=1)
     inputs = random_inputs(graph.inputs, 1)
     wanted = oracle.run(inputs)
     (answer,) = Stitched(built.table, store, threads=1).run(inputs)
