@@ -14,7 +14,7 @@ from edgesplit.operate.requests import Arrays
 from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.file import load_allocation
 from edgesplit.plan.planner import graph_of
-from edgesplit.shards.oracle import Oracle
+from edgesplit.shards.oracle import Oracle, compare
 from edgesplit.shards.store import Store
 from edgesplit.zoo.cache import cache_folder
 
@@ -32,12 +32,18 @@ class Trial:
     def random_work(self, seed: int) -> Workload:
         """Return seeded random inputs with the whole model's answers.
 
-        Answers may have been decoded, so the tolerance includes what the parity code promises.
+        Answers may have been decoded, so the tolerance includes what the parity code promises;
+        and twice what rounding activations costs, on these inputs if that is more.
         """
         tolerance = self.oracle.tolerance(recovered=1)
         work = workload(self.graph.inputs, self.oracle.run, seed=seed, tol=tolerance)
         self.oracle.close()
-        return replace(work, exact=self._exact(work)) if self.oracle.rounded else work
+        known = self.oracle.rounded
+        if known is None:
+            return work
+        exact = self._exact(work)
+        more = max(0.0, compare(work.expected, exact).error - known.error)
+        return replace(work, exact=exact, tolerance=tolerance + 2 * more)
 
     def exact_work(self, work: Workload) -> Workload:
         """Return the same inputs with the answers of the whole model that rounds nothing."""

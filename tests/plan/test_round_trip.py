@@ -59,6 +59,7 @@ allocations = st.builds(
     model=st.builds(
         spec,
         parity=st.integers(0, 4),
+        activations=st.sampled_from(["float32", "float16", "uint8"]),
         window=st.integers(1, 9),
         objective=st.sampled_from(["latency", "throughput"]),
         pins=st.sampled_from([(), (Pin("fc6", ("pi1", "pi2"), "output", ("pi3",)),)]),

@@ -64,6 +64,7 @@ specs = st.builds(
     labels=st.none() | st.just(HERE.parent / "labels.txt"),
     objective=st.sampled_from(["latency", "throughput"]),
     parity=st.integers(0, 4),
+    activations=st.sampled_from(["float32", "float16", "uint8"]),
     deadline=st.floats(min_value=1e-6, max_value=1e6),
     window=st.integers(1, 64),
     pins=st.lists(pins(), max_size=3, unique_by=lambda pin: pin.layer).map(tuple),
@@ -107,6 +108,7 @@ input: {size: [227, 226], channels: BGR, scale: 1/255, mean: [0.5, 1/4, 1], std:
 labels: ../labels.txt
 objective: throughput
 parity: 2
+activations: uint8
 deadline: 500 ms
 window: 64
 pins:
@@ -120,6 +122,7 @@ pins:
         labels=tmp_path.resolve().parent / "labels.txt",
         objective="throughput",
         parity=2,
+        activations="uint8",
         deadline=0.5,
         window=64,
         pins=(
@@ -176,6 +179,11 @@ def test_a_wrong_source(tmp_path: Path, line: str, expected: str) -> None:
         ("objective: latncy", "2:12: objective: 'latncy' is not an objective; did you mean 'lat"),
         ("parity: 5", "2:9: parity: 5 can't be used here: expected a whole number, 0 to 4"),
         ("parity: yes", "2:9: parity: 'yes' can't be used here"),
+        (
+            "activations: float1",
+            "2:14: activations: 'float1' is not a type for activations; did you mean 'float16'",
+        ),
+        ("activations: 16", "2:14: activations: 16 is not a type for activations"),
         ("deadline: 5", "2:11: deadline: 5 has no unit: expected a duration"),
         ("deadline: 0 s", "2:11: deadline: '0 s' is nothing: expected a duration"),
         ("window: 0", "2:9: window: 0 can't be used here: expected a whole number, 1 to 64"),
