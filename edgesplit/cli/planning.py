@@ -88,8 +88,9 @@ def plan(
 
     check_apart(trace, output, cluster, model)
     with working("planning"):
-        wanted = activations.value if activations else None
-        problem = load_problem(cluster, model, cache_folder(), wanted)
+        problem = load_problem(
+            cluster, model, cache_folder(), activations.value if activations else None
+        )
         planned = problem.solve(strategy.value, seed)
         found = Findings(
             follows=succession(planned.allocation, output),
