@@ -27,7 +27,7 @@ Ranges = Mapping[str, tuple[float, float]]
 def with_encodings(graph: Graph, dtype: Literal["float16", "uint8"]) -> Graph:
     """Return the graph with an encoding for each float32 value that it makes inside.
 
-    For uint8 the whole model is run on eight requests; what was seen is kept beside its file. The
+    For uint8 the whole model is run on twelve requests; what was seen is kept beside its file. The
     request and the answer have no encoding.
 
     Raises:

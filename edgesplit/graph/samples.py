@@ -20,20 +20,29 @@ def random_inputs(ports: Iterable[Port], seed: int) -> dict[str, Array]:
 
 
 def varied_inputs(ports: Iterable[Port], seeds: Iterable[int]) -> tuple[dict[str, Array], ...]:
-    """Return two requests a seed: one as `random_inputs` gives it, one with floats in [0, 1)."""
+    """Return three requests a seed: normal floats, floats in [0, 1), and one number a channel.
+
+    Images are between noise and flat colours, which excite a convolution most.
+    """
     known = tuple(ports)
-    pairs = ((random_inputs(known, seed), _uniform(known, seed)) for seed in seeds)
-    return tuple(inputs for pair in pairs for inputs in pair)
+    return tuple(
+        {port.name: kind(source, port) for port in known}
+        for seed in seeds
+        for number, kind in enumerate((_sample, _uniform, _flat))
+        for source in [np.random.default_rng((seed, number))]
+    )
 
 
-def _uniform(ports: Iterable[Port], seed: int) -> dict[str, Array]:
-    source = np.random.default_rng((seed, 1))
-    return {
-        port.name: source.random(port.shape).astype(port.dtype)
-        if np.dtype(port.dtype).kind == "f"
-        else _sample(source, port)
-        for port in ports
-    }
+def _uniform(source: np.random.Generator, port: Port) -> Array:
+    if np.dtype(port.dtype).kind == "f":
+        return source.random(port.shape).astype(port.dtype)
+    return _sample(source, port)
+
+
+def _flat(source: np.random.Generator, port: Port) -> Array:
+    channels = (*port.shape[:2], *(1 for _ in port.shape[2:]))
+    numbers = _sample(source, Port(port.name, channels, port.dtype))
+    return np.broadcast_to(numbers, port.shape).copy()
 
 
 def _sample(source: np.random.Generator, port: Port) -> Array:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
-from edgesplit.cost.work import nbytes
 from edgesplit.dataflow.region import Region
 from edgesplit.graph import ops
 from edgesplit.graph.following import CHANNELS
@@ -197,7 +196,9 @@ class Runs:
         profile = self.parts.profiles[layout.devices[0]]
         layers = self.graph.layers[start:end]
         alone = sum(profile.compute(layer.macs, layer.weight_bytes) for layer in layers)
-        return sum(nbytes(self.graph.values[n]) for n in moved) < alone * device.link.bandwidth
+        values = (self.graph.values[name] for name in moved)
+        nbytes = sum(value.region.size * value.wire_itemsize for value in values)
+        return nbytes < alone * device.link.bandwidth
 
     def _feeds(self, index: int) -> bool:
         """Tell whether all that a layer makes goes to the next one only."""
