@@ -10,7 +10,8 @@ from typing import Literal
 
 from edgesplit.cost.database import Database
 from edgesplit.cost.profiles import Measured
-from edgesplit.graph.encoding import with_encodings
+from edgesplit.errors import ModelError
+from edgesplit.graph.encoding import Request, with_encodings
 from edgesplit.graph.importer import import_model
 from edgesplit.graph.model import Graph, Pixels
 from edgesplit.plan.allocation import Allocation
@@ -26,6 +27,7 @@ from edgesplit.spec.cluster_file import load_cluster
 from edgesplit.spec.located import load_yaml
 from edgesplit.spec.model import Activations, ModelSpec
 from edgesplit.spec.model_file import check_pins, parse_model
+from edgesplit.zoo.inputs import load_input
 from edgesplit.zoo.model_file import preprocessing_of, resolve
 
 Strategy = Literal["procedure1", "search", "random", "single"]
@@ -176,11 +178,28 @@ def graph_of(model: ModelSpec, cache: Path) -> Graph:
     """Import a model, with what its file says of pixels and of activations.
 
     Raises:
-        ModelError: The model can't be imported.
+        ModelError: The model can't be imported, or has several inputs to calibrate.
+        UsageError: A file for calibration can't be read.
     """
     path = resolve(model.source, cache)
     graph = import_model(path, cache, _name(model), _pixels(model))
-    return graph if model.activations == "float32" else with_encodings(graph, model.activations)
+    if model.activations == "float32":
+        return graph
+    return with_encodings(graph, model.activations, _calibration(model, graph))
+
+
+def _calibration(model: ModelSpec, graph: Graph) -> tuple[Request, ...]:
+    """Return the requests of the calibration files; none are read that aren't needed."""
+    if not model.calibration or model.activations != "uint8":
+        return ()
+    port, *others = graph.inputs
+    if others:
+        raise ModelError(
+            f"{graph.name} has {len(graph.inputs)} inputs, and a file for calibration is one",
+            remedy="leave `calibration` out of the model file",
+        )
+    how = preprocessing_of(model)
+    return tuple({port.name: load_input(path, port, how)} for path in model.calibration)
 
 
 def _pixels(model: ModelSpec) -> Pixels | None:

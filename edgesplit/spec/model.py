@@ -54,8 +54,9 @@ class ModelSpec:
     """The model file. `parity` is the number of parity devices per split stage.
 
     With `activations` other than float32 what travels between devices is rounded, and so are
-    answers: float16 is half of the bytes, uint8 a quarter. `deadline` is in seconds from
-    admission; `window` is the number of requests that a gateway may have open.
+    answers: float16 is half of the bytes, uint8 a quarter. `calibration` are inputs whose
+    activations uint8 must reach. `deadline` is in seconds from admission; `window` is the number of
+    requests that a gateway may have open.
     """
 
     source: Source
@@ -64,6 +65,7 @@ class ModelSpec:
     objective: Literal["latency", "throughput"] = "latency"
     parity: int = 1
     activations: Activations = "float32"
+    calibration: tuple[Path, ...] = ()
     deadline: float = 10.0
     window: int = 8
     pins: tuple[Pin, ...] = ()

@@ -220,6 +220,13 @@ class ModelFile(Section):
         description="How floats travel between devices: float16 halves their bytes, uint8 quarters "
         "them, and either rounds the answers.",
     )
+    calibration: Annotated[
+        tuple[fields.Text, ...],
+        BeforeValidator(_listed, json_schema_input_type=str | tuple[str, ...]),
+    ] = Field(
+        default=(),
+        description="Images or .npy files whose activations uint8 must be able to stand for.",
+    )
     deadline: fields.Patience = Field(
         default=10.0,
         json_schema_extra={"default": "10 s"},

@@ -61,6 +61,17 @@ def test_ranges_are_measured_once(graph: Graph) -> None:
         with_encodings(graph, "uint8")
 
 
+def test_requests_that_are_given_are_covered_too(graph: Graph) -> None:
+    bright = {"x": np.full((1, 3, 9, 9), 1e3, np.float32)}
+    given, without = with_encodings(graph, "uint8", [bright]), with_encodings(graph, "uint8")
+    for name, array in whole(graph, bright, list(encodings(given))).items():
+        how = encodings(given)[name]
+        lo, hi = (0 - how.zero) * how.scale, (255 - how.zero) * how.scale
+        assert lo - how.scale <= array.min() <= array.max() <= hi + how.scale
+        assert how.scale > 10 * encodings(without)[name].scale
+    assert with_encodings(graph, "uint8", [bright]) == given
+
+
 def test_a_model_of_pixels_is_measured_on_bytes(tmp_path: Path) -> None:
     model = Draft((1, 3, 9, 9))
     model.add("Conv", model.weight(4, 3, 3, 3), kernel_shape=[3, 3])

@@ -65,6 +65,7 @@ specs = st.builds(
     objective=st.sampled_from(["latency", "throughput"]),
     parity=st.integers(0, 4),
     activations=st.sampled_from(["float32", "float16", "uint8"]),
+    calibration=st.lists(st.sampled_from([HERE / "a.png", Path("/b.npy")]), max_size=3).map(tuple),
     deadline=st.floats(min_value=1e-6, max_value=1e6),
     window=st.integers(1, 64),
     pins=st.lists(pins(), max_size=3, unique_by=lambda pin: pin.layer).map(tuple),
@@ -109,6 +110,7 @@ labels: ../labels.txt
 objective: throughput
 parity: 2
 activations: uint8
+calibration: [cat.png, ../dog.npy]
 deadline: 500 ms
 window: 64
 pins:
@@ -123,6 +125,7 @@ pins:
         objective="throughput",
         parity=2,
         activations="uint8",
+        calibration=(tmp_path.resolve() / "cat.png", tmp_path.resolve().parent / "dog.npy"),
         deadline=0.5,
         window=64,
         pins=(
@@ -183,6 +186,7 @@ def test_a_wrong_source(tmp_path: Path, line: str, expected: str) -> None:
             "activations: float1",
             "2:14: activations: 'float1' is not a type for activations; did you mean 'float16'",
         ),
+        ("calibration: [a.png, 3]", "2:22: calibration[1]: 3 can't be used here: expected text"),
         ("activations: 16", "2:14: activations: 16 is not a type for activations"),
         ("deadline: 5", "2:11: deadline: 5 has no unit: expected a duration"),
         ("deadline: 0 s", "2:11: deadline: '0 s' is nothing: expected a duration"),
