@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from edgesplit.errors import ShardError
 from edgesplit.graph.model import Graph, Node
 from edgesplit.graph.slicing import Literal, Localised, Read, localise, needs
 from edgesplit.plan.shard import ShardSpec
+from edgesplit.shards.nodes import attribute, is_doubtful, nested, typed
 from edgesplit.shards.parity import parity_constants
 from edgesplit.shards.rounding import QUANTISING, decode, encode
 
@@ -137,7 +138,7 @@ class _Cut:
         outputs = [
             self._local[n] if n in local.produced else ir.Value(name="") for n in node.outputs
         ]
-        doubtful = _is_doubtful(node, local.attributes)
+        doubtful = is_doubtful(node, local.attributes)
         made = [ir.Value(name=v.name and self._fresh(f"{v.name}(raw)")) for v in outputs]
         self.nodes.append(
             ir.Node(
@@ -182,14 +183,14 @@ class _Cut:
         if node.opaque:
             self._rebind(original)
             return original.attributes.values()
-        return [_attribute(name, value, original) for name, value in sorted(plain.items())]
+        return [attribute(name, value, original) for name, value in sorted(plain.items())]
 
     def _rebind(self, original: ir.Node) -> None:
         """Let the subgraphs of an opaque node read the shard's values instead of the model's."""
-        for nested in _nested(original):
-            for position, value in enumerate(nested.inputs):
+        for inner in nested(original):
+            for position, value in enumerate(inner.inputs):
                 if value is not None and value.graph is original.graph and value.name:
-                    nested.replace_input_with(position, self._captured(value.name))
+                    inner.replace_input_with(position, self._captured(value.name))
 
     def _captured(self, name: str) -> ir.Value:
         return self._value(Read(name, self._graph.values[name].region))
@@ -282,10 +283,10 @@ class _Cut:
         return self._constants[name]
 
     def _typed(self, name: str, region: Region) -> ir.Value:
-        return _tensor(name, region, self._graph.values[name].dtype)
+        return typed(name, region, self._graph.values[name].dtype)
 
     def _typed_encoded(self, name: str, region: Region) -> ir.Value:
-        return _tensor(self._graph.wire_name(name), region, self._encodings[name].dtype)
+        return typed(self._graph.wire_name(name), region, self._encodings[name].dtype)
 
     def _internal_name(self, name: str, region: Region) -> str:
         """Return the value's own name, unless a crop of it is an output, which takes that name."""
@@ -296,30 +297,3 @@ class _Cut:
         while name in self._graph.values:
             name += "'"
         return name
-
-
-def _tensor(name: str, region: Region, dtype: str) -> ir.Value:
-    kind = ir.TensorType(ir.DataType.from_numpy(np.dtype(dtype)))
-    return ir.Value(name=name, shape=ir.Shape(region.shape), type=kind)
-
-
-def _is_doubtful(node: Node, attributes: Mapping[str, Any]) -> bool:
-    """Tell whether ONNX's shape inference may count other windows than ONNX Runtime makes."""
-    automatic = attributes.get("auto_pad", "NOTSET") != "NOTSET"
-    return "Pool" in node.op and bool(attributes.get("ceil_mode") or automatic)
-
-
-def _attribute(name: str, value: object, original: ir.Node) -> ir.Attr:
-    known = original.attributes.get(name)
-    if known is not None:
-        return ir.Attr(name, known.type, value)
-    return ir.convenience.convert_attribute(name, value)  # type: ignore[arg-type]
-
-
-def _nested(node: ir.Node) -> Iterator[ir.Node]:
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield from ir.traversal.RecursiveGraphIterator(attribute.as_graph())
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            for graph in attribute.as_graphs():
-                yield from ir.traversal.RecursiveGraphIterator(graph)
