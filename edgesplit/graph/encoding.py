@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgesplit.files import replacing
 from edgesplit.graph.model import Encoding, Graph, Value
-from edgesplit.graph.samples import varied_inputs
+from edgesplit.graph.samples import flat_inputs, varied_inputs
 
 VERSION = 1
 """Of the way ranges are found; a new one runs the model anew."""
@@ -87,7 +87,9 @@ def _measured(graph: Graph, names: Sequence[str], requests: Sequence[Request]) -
     from edgesplit.graph.folding import watch  # noqa: PLC0415 - start-up time
 
     seen: dict[str, tuple[float, float]] = {}
-    every = (*varied_inputs(graph.inputs, _SEEDS), *requests)
+    noise, flat = varied_inputs(graph.inputs, _SEEDS), flat_inputs(graph.inputs, _SEEDS)
+    # Images are between noise and flat colours.
+    every = (*noise, *flat, *requests)
     for name, array in watch(graph.path, names, every):
         (lo, hi), (least, greatest) = _range(array), seen.get(name, (0.0, 0.0))
         seen[name] = (min(lo, least), max(hi, greatest))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgesplit.dataflow.table import Port
 
 Array = NDArray[Any]
+Kind = Callable[[np.random.Generator, Port], Array]
 
 
 def random_inputs(ports: Iterable[Port], seed: int) -> dict[str, Array]:
@@ -20,15 +21,23 @@ def random_inputs(ports: Iterable[Port], seed: int) -> dict[str, Array]:
 
 
 def varied_inputs(ports: Iterable[Port], seeds: Iterable[int]) -> tuple[dict[str, Array], ...]:
-    """Return three requests a seed: normal floats, floats in [0, 1), and one number a channel.
+    """Return two requests a seed: one of normal floats, one of floats in [0, 1)."""
+    return _requests(ports, seeds, (_sample, _uniform))
 
-    Images are between noise and flat colours, which excite a convolution most.
-    """
+
+def flat_inputs(ports: Iterable[Port], seeds: Iterable[int]) -> tuple[dict[str, Array], ...]:
+    """Return a request a seed with one number a channel: what excites a convolution most."""
+    return _requests(ports, seeds, (_flat,))
+
+
+def _requests(
+    ports: Iterable[Port], seeds: Iterable[int], kinds: Sequence[Kind]
+) -> tuple[dict[str, Array], ...]:
     known = tuple(ports)
     return tuple(
         {port.name: kind(source, port) for port in known}
         for seed in seeds
-        for number, kind in enumerate((_sample, _uniform, _flat))
+        for number, kind in enumerate(kinds)
         for source in [np.random.default_rng((seed, number))]
     )
 

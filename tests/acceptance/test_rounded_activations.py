@@ -30,7 +30,7 @@ def test_activations_as_float16_from_plan_to_bench(desk: Desk) -> None:
     planned = desk.json("plan", "cluster.yaml", "model.yaml")
     assert full["rounding"] is None
     assert 0 < planned["rounding"]["error"] < 5e-3 < bytewise["rounding"]["error"] < 0.5
-    assert planned["rounding"]["inputs"] == 12
+    assert planned["rounding"]["inputs"] == 8
     assert "activations: float16\n" in (desk.folder / "allocation.yaml").read_text("utf-8")
 
     deployed = desk.json("deploy", "allocation.yaml")
