@@ -12,7 +12,7 @@ from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.check import check
 from edgesplit.plan.lower import lower
 from edgesplit.shards.builder import build
-from edgesplit.shards.oracle import Oracle, error
+from edgesplit.shards.oracle import Arrays, Oracle, error
 from edgesplit.shards.stitched import Stitched
 from edgesplit.shards.store import Store
 
@@ -24,10 +24,15 @@ def compare(graph: Graph, allocation: Allocation, folder: Path) -> None:
     built = build(graph, lower(graph, allocation), folder)
     oracle = Oracle(graph, built.table, store=store, threads=1)
     inputs = random_inputs(graph.inputs, 1)
-    wanted = oracle.run(inputs)
     (answer,) = Stitched(built.table, store, threads=1).run(inputs)
     assert answer is not None
+    assert_right(oracle, inputs, answer.outputs)
+
+
+def assert_right(oracle: Oracle, inputs: Arrays, answer: Arrays, recovered: int = 0) -> None:
+    """Compare with the whole model, whose own response to noise an answer may differ by."""
+    wanted = oracle.run(inputs)
     rng = np.random.default_rng(2)
     noisy = {n: x + 1e-6 * rng.standard_normal(x.shape).astype(x.dtype) for n, x in inputs.items()}
     own = error(oracle.run(noisy), wanted)
-    assert error(answer.outputs, wanted) <= oracle.tolerance() + 10 * own
+    assert error(answer, wanted) <= oracle.tolerance(recovered) + 10 * own

@@ -1,0 +1,149 @@
+"""Executors in processes that are forked, not started: what they import is imported once.
+
+A device's program runs as it does anywhere; only the half second that ONNX Runtime takes to be
+imported is shared. As a script this is the nest itself: it reads lines of JSON, each the arguments
+of one executor, or `[]` to end those that run, which it says when it is done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import executor_process
+import zmq
+from deployments import PATIENCE, free_range
+
+from edgesplit.deploy.programs import Generation, Release, peers, programs
+from edgesplit.deploy.record import Record
+from edgesplit.graph.model import Graph
+from edgesplit.operate.gateway import Gateway
+from edgesplit.plan.allocation import Allocation
+from edgesplit.plan.lower import lower
+from edgesplit.shards.builder import build
+from edgesplit.shards.known import known_answers
+from edgesplit.shards.store import Store
+from edgesplit.spec.cluster import Cluster, Device, Link
+from edgesplit.spec.cluster_file import PORTS
+
+EPOCH = 1
+
+
+class Nest:
+    """Forks executors; leaving it ends them all."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ
+            | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def start(self, *arguments: str) -> None:
+        """Start an executor: its log, and the arguments of `executor_process`."""
+        self._tell(arguments)
+
+    def clear(self) -> None:
+        """End all executors."""
+        self._tell([])
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "clear\n"
+
+    def _tell(self, arguments: Sequence[str]) -> None:
+        assert self._process.stdin is not None
+        print(json.dumps(arguments), file=self._process.stdin, flush=True)
+
+    @contextmanager
+    def deployed(self, graph: Graph, allocation: Allocation, folder: Path) -> Iterator[Gateway]:
+        """Build the shards into `folder`, run them, and yield a gateway that all are ready for."""
+        built = build(graph, lower(graph, allocation), folder)
+        table, store = built.table, Store(folder)
+        (folder / f"{table.digest}.json").write_text(table.to_json())
+        head = store.path(table.sink.shard, ".onnx").read_bytes() if table.sink.shard else None
+        release = Release(table, {}, "", PATIENCE, head, answers=known_answers(built, folder))
+        keys = {name: zmq.curve_keypair() for name in ("gateway", *table.devices)}
+        public = {name: public.decode() for name, (public, _) in keys.items()}
+        generation = Generation("nest", EPOCH, (public.pop("gateway"),), public)
+        cluster = allocation.cluster
+        for name, program in programs(release, cluster, generation).items():
+            files = [folder / f"{name}.{kind}" for kind in ("log", "program", "secret")]
+            files[1].write_text(program.to_json())
+            files[2].write_bytes(keys[name][1])
+            self.start(*map(str, (*files, folder)))
+        record = Record(
+            "nest", EPOCH, "", table, peers(cluster, generation), {}, PATIENCE, head=head
+        )
+        try:
+            with Gateway(record, keys["gateway"][1]) as gateway:
+                assert not gateway.wait_ready(frozenset(table.devices), PATIENCE)
+                yield gateway
+        finally:
+            self.clear()
+
+
+def loopback(count: int) -> Cluster:
+    """Return a cluster of equal devices d0, d1, ... on ports that are free."""
+    first = free_range("127.0.0.1", PORTS * count)
+    link = Link(94.1e6 / 8, 0.3e-3)
+    devices = (
+        Device(
+            name=f"d{index}",
+            connection="local",
+            host="127.0.0.1",
+            address="127.0.0.1",
+            port=first + PORTS * index,
+            profile="raspberry-pi-3b",
+            memory=1 << 30,
+            cores=1,
+            link=link,
+        )
+        for index in range(count)
+    )
+    return Cluster("nest", tuple(devices), link)
+
+
+def _hatch(log: str, *arguments: str) -> None:
+    pid = os.fork()
+    if pid:
+        _young.append(pid)
+        return
+    with Path(log).open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os._exit(executor_process.main(*arguments))
+
+
+def _clear() -> None:
+    for pid in _young:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    _young.clear()
+
+
+if __name__ == "__main__":
+    _young: list[int] = []
+    for line in sys.stdin:
+        arguments = json.loads(line)
+        if arguments:
+            _hatch(*arguments)
+        else:
+            _clear()
+            sys.stdout.write("clear\n")
+            sys.stdout.flush()
+    _clear()
