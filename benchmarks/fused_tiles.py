@@ -1,8 +1,8 @@
 """Memory of fused tiles: the first 16 layers of YOLOv2 on one device, whole and in grids of tiles.
 
-Prints, for each grid, the largest layer as "DeepThings: Distributed Adaptive Deep Learning Inference
-on Resource-Constrained IoT Edge Clusters" counts it, and the peak of an executor's own memory (its
-weights in mapped files aside) after answering, which tiles run one at a time.
+Prints, for each grid, the largest layer as "DeepThings: Distributed Adaptive Deep Learning
+Inference on Resource-Constrained IoT Edge Clusters" counts it, and the peak of an executor's own
+memory (weights in mapped files aside) that answers with the tiles one at a time.
 
     python benchmarks/fused_tiles.py --grids 1 3 5
 """
@@ -40,7 +40,10 @@ REQUESTS = 3
 
 @dataclass(frozen=True)
 class Row:
-    """One grid: bytes of the largest layer, and of the executor idle and at its peak."""
+    """A grid: its different shards; bytes of the largest layer, and of the executor.
+
+    `predicted` is what planning says, `peak` what was measured.
+    """
 
     parts: int
     shards: int

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edgesplit.dataflow.table import GATEWAY, TaskTable
+from edgesplit.dataflow.table import GATEWAY, Task, TaskTable
 from edgesplit.runtime.program import SLOTS, Peer, Program
 from edgesplit.runtime.release import Manifest
 from edgesplit.spec.cluster import Cluster, Device
@@ -126,7 +126,18 @@ def _program(
         predicted={task: s for task, s in release.predicted.items() if task in tasks},
         key=generation.devices[device.name],
         answers={task: known for task, known in release.answers.items() if task in tasks},
+        alike=_alike(release.files, release.table.tasks_of(device.name)),
     )
+
+
+def _alike(files: Mapping[int, tuple[Path, ...]], tasks: Sequence[Task]) -> tuple[int, ...]:
+    """Return the tasks of a device whose shards differ from another's in all but the weights."""
+    shards: dict[Path, set[str | None]] = {}
+    for task in tasks:
+        for file in files.get(task.id, ())[1:]:
+            shards.setdefault(file, set()).add(task.shard)
+    common = {file for file, digests in shards.items() if len(digests) > 1}
+    return tuple(task.id for task in tasks if common.intersection(files.get(task.id, ())))
 
 
 def _peer(device: Device, epoch: int, public: str) -> Peer:

@@ -24,8 +24,8 @@ _REMEDY = "deploy the allocation again"
 class Loaded:
     """A program with everything it names, ready to run.
 
-    `flows` are all flows of the table by id; `sessions` are by task id, `sends` the devices that
-    this one has contributions for.
+    `flows` are all flows of the table by id; `sessions` are by task id, one for all that run the
+    same shard; `sends` are the devices that this one has contributions for.
     """
 
     program: Program
@@ -113,10 +113,19 @@ def _sessions(
     if paths:
         return_freed_memory()
     share_allocator()
-    sessions = {}
-    for task in tasks:
-        if task.id in paths:
-            sessions[task.id] = open_session(paths[task.id], program.threads)
-            warm(sessions[task.id], task, flows, program.answers.get(task.id))
-            _log.info("task %s is loaded and warm", task.name)
-    return sessions
+    opened: dict[Path, ort.InferenceSession] = {}
+    # The largest first: what the arena holds for it does for those that follow.
+    for task in sorted((task for task in tasks if task.id in paths), key=_fed, reverse=True):
+        path = paths[task.id]
+        if path not in opened:
+            # Mapped weights are there once for all shards that have them, reordered ones for each.
+            reorder = task.id not in program.alike
+            opened[path] = open_session(path, program.threads, reorder=reorder)
+        warm(opened[path], task, flows, program.answers.get(task.id))
+        _log.info("task %s is loaded and warm", task.name)
+    return {task: opened[path] for task, path in paths.items()}
+
+
+def _fed(task: Task) -> int:
+    """Return the number of elements that a task is fed."""
+    return sum(one.region.size for one in task.inputs)

@@ -32,6 +32,7 @@ class Program:
     take with the ends of its messages, by task id; empty at full speed. `predicted` is the
     compute time of each task in seconds. `key` is the device's own public key in Z85, whose private
     half it reads from its folder. `answers` are the known answers of each task, output by output.
+    `alike` are the tasks whose shards have their weights in common with another's on this device.
     """
 
     cluster: str
@@ -46,6 +47,7 @@ class Program:
     predicted: Mapping[int, float] = field(default_factory=dict)
     key: str = ""
     answers: Mapping[int, Sequence[Known]] = field(default_factory=dict)
+    alike: tuple[int, ...] = ()
 
     @property
     def slot(self) -> int:
@@ -66,7 +68,8 @@ class Program:
         try:
             data = json.loads(text)
             data["peers"] = {name: Peer(**peer) for name, peer in data["peers"].items()}
-            data["gateways"] = tuple(data["gateways"])
+            for name in ("gateways", "alike"):
+                data[name] = tuple(data[name])
             for by_task in ("pace", "predicted", "answers"):
                 data[by_task] = {int(task): value for task, value in data[by_task].items()}
             data["answers"] = {task: tuple(known) for task, known in data["answers"].items()}

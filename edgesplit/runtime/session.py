@@ -38,19 +38,25 @@ def share_allocator() -> None:
     ort.create_and_register_allocator(memory, arena)
 
 
-def open_session(path: Path, threads: int, *, shared: bool = True) -> ort.InferenceSession:
+def open_session(
+    path: Path, threads: int, *, shared: bool = True, reorder: bool = True
+) -> ort.InferenceSession:
     """Open a shard.
 
     Args:
         path: The ONNX file; its external weights are mapped, not read.
         threads: Threads within one operator.
         shared: Whether to use the allocator of `share_allocator`, which must have been called.
+        reorder: Whether weights of convolutions may be copied into a faster order.
 
     Raises:
         RuntimeFault: ONNX Runtime can't load it.
     """
     options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    levels = ort.GraphOptimizationLevel
+    options.graph_optimization_level = (
+        levels.ORT_ENABLE_ALL if reorder else levels.ORT_ENABLE_EXTENDED
+    )
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERROR
