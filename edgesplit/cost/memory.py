@@ -48,25 +48,18 @@ class Footprint:
         """What must fit the device's budget: mapped pages are needed to run fast."""
         return self.anonymous + self.mapped + self.reserved
 
-    def beside(self, other: Footprint) -> Footprint:
-        """Return the memory of one executor that runs both."""
-        return Footprint(
-            self.anonymous + other.anonymous - BASE,
-            self.mapped + other.mapped,
-            self.reserved + other.reserved,
-        )
 
-
-def footprint(work: Work, request_bytes: float, window: int) -> Footprint:
-    """Return the memory of an executor with one session.
+def footprint(work: Work, request_bytes: float, window: int, sessions: int = 1) -> Footprint:
+    """Return the memory of an executor whose sessions run one at a time, in one arena.
 
     Args:
-        work: What the session does.
+        work: What the sessions do.
         request_bytes: Inputs and retained outputs of one request.
         window: Open requests per gateway; memory is reserved for as many gateways as the task
             table says.
+        sessions: How many there are.
     """
-    idle = BASE + SESSION + work.copied
+    idle = BASE + sessions * SESSION + work.copied
     busy = idle + ARENAS * work.live
     ordinary = busy + PASSING * request_bytes
     full = busy + window * TaskTable.gateways * request_bytes

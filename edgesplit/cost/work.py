@@ -45,6 +45,11 @@ class Work:
             kernels=tuple(one.share(fraction) for one in self.kernels),
         )
 
+    def in_file(self, *, again: bool) -> Work:
+        """Return the work of a session that copies no weights; `again` if another maps them."""
+        mapped = 0 if again else self.mapped + self.copied
+        return replace(self, mapped=mapped, copied=0, largest=0)
+
     def seconds(self, profile: Profile) -> float:
         """Return the time of the arithmetic on a board, in seconds."""
         return profile.seconds(self.macs, self.mapped + self.copied, self.kernels)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from edgesplit.cost.kernel import anchors
 from edgesplit.cost.memory import Footprint, footprint
@@ -87,12 +88,24 @@ def _held(table: TaskTable, task: Task, profile: Profile) -> float:
 
 
 def footprints(allocation: Allocation, lowered: Lowered, works: Works) -> Mapping[str, Footprint]:
-    """Return the memory of each device's executor."""
-    found: dict[str, Footprint] = {}
-    for task in lowered.table.tasks:
-        if task.device == GATEWAY:
-            continue
-        work, request = together(works.get(task.id, ())), request_bytes(lowered.table, task)
-        one = footprint(work, request, allocation.model.window)
-        found[task.device] = one.beside(found[task.device]) if task.device in found else one
+    """Return the memory of each device's executor, whose tasks run one at a time."""
+    tiled = frozenset(stage.name for stage in allocation.stages if stage.split == "spatial")
+    found = {}
+    for device in lowered.table.devices:
+        tasks = lowered.table.tasks_of(device)
+        request = sum(request_bytes(lowered.table, task) for task in tasks)
+        work = together(list(_kept(tasks, works, tiled)))
+        sessions = sum(task.id in works for task in tasks)
+        found[device] = footprint(work, request, allocation.model.window, sessions)
     return found
+
+
+def _kept(tasks: Sequence[Task], works: Works, tiled: Container[str]) -> Iterator[Work]:
+    """Yield the works of a device; several tiles of a stage read its weights in one mapped file."""
+    stages = Counter(task.stage for task in tasks)
+    seen: set[str] = set()
+    for task in tasks:
+        alike = task.stage in tiled and stages[task.stage] > 1
+        for work in works.get(task.id, ()):
+            yield work.in_file(again=task.stage in seen) if alike else work
+        seen.add(task.stage)

@@ -13,7 +13,7 @@ import pytest
 from small_models import Draft
 
 from edgesplit.cost.chain import Chain
-from edgesplit.cost.memory import ARENAS, BASE, MIB, PASSING, footprint
+from edgesplit.cost.memory import ARENAS, BASE, MIB, PASSING, SESSION, footprint
 from edgesplit.cost.work import Work
 
 TOLERANCE = 15 * MIB
@@ -99,6 +99,7 @@ def test_windows_and_loading_are_reserved() -> None:
     assert narrow.mapped == 5 * MIB
 
 
-def test_one_executor_with_two_sessions_has_one_base() -> None:
-    one = footprint(Work(0, 0, 0, 0), 0, 1)
-    assert one.beside(one).anonymous == 2 * one.anonymous - BASE
+def test_sessions_of_one_executor_share_the_base_and_the_arena() -> None:
+    work = Work(0, 0, 0, 10 * MIB)
+    one, three = (footprint(work, 0, 1, sessions=count).anonymous for count in (1, 3))
+    assert three - one == 2 * SESSION

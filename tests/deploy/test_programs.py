@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from relays import local_device, relay_release
 
+from edgesplit.dataflow.table import Task
 from edgesplit.deploy.code import device_code
 from edgesplit.deploy.keys import gateway_keys, local_root
 from edgesplit.deploy.programs import Generation, neighbours, programs
@@ -43,6 +44,23 @@ def test_peers_are_those_a_device_exchanges_flows_with(tmp_path: Path) -> None:
     assert made["d1"].peers["d2"].endpoint == "tcp://192.168.0.1:5012"
     assert made["d2"].peers["d1"].public == PUBLICS["d1"]
     assert neighbours(release.table, "d3") == {"d2"}
+
+
+def test_tasks_of_different_shards_with_the_same_weights_are_alike(tmp_path: Path) -> None:
+    release = relay_release(tmp_path, NAMES)
+    own = release.table.tasks_of("d1")[0]
+    again, other = replace(own, id=50, shard="again"), replace(own, id=51, shard="other")
+    same, equal = tmp_path / "same.weights", replace(own, id=52)
+    weights = {own.id: same, 50: same, 51: tmp_path / "other.weights", 52: same}
+    files = {task: (tmp_path / "a.onnx", path) for task, path in weights.items()}
+
+    def alike(*tasks: Task) -> tuple[int, ...]:
+        table = replace(release.table, tasks=tasks)
+        made = replace(release, table=table, files=files)
+        return programs(made, make(tmp_path), Generation("c", 3, ("g",), PUBLICS))["d1"].alike
+
+    assert alike(own, again, other) == (own.id, 50)
+    assert alike(own, equal, other) == ()
 
 
 @pytest.mark.parametrize(

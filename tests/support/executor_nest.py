@@ -76,16 +76,21 @@ class Nest:
         table, store = built.table, Store(folder)
         (folder / f"{table.digest}.json").write_text(table.to_json())
         head = store.path(table.sink.shard, ".onnx").read_bytes() if table.sink.shard else None
-        release = Release(table, {}, "", PATIENCE, head, answers=known_answers(built, folder))
+        files = {
+            task: tuple(folder / name for name, _ in shard.files)
+            for task, shard in built.shards.items()
+        }
+        known = known_answers(built, folder)
+        release = Release(table, files, "", PATIENCE, head, answers=known)
         keys = {name: zmq.curve_keypair() for name in ("gateway", *table.devices)}
         public = {name: public.decode() for name, (public, _) in keys.items()}
         generation = Generation("nest", EPOCH, (public.pop("gateway"),), public)
         cluster = allocation.cluster
         for name, program in programs(release, cluster, generation).items():
-            files = [folder / f"{name}.{kind}" for kind in ("log", "program", "secret")]
-            files[1].write_text(program.to_json())
-            files[2].write_bytes(keys[name][1])
-            self.start(*map(str, (*files, folder)))
+            own = [folder / f"{name}.{kind}" for kind in ("log", "program", "secret")]
+            own[1].write_text(program.to_json())
+            own[2].write_bytes(keys[name][1])
+            self.start(*map(str, (*own, folder)))
         record = Record(
             "nest", EPOCH, "", table, peers(cluster, generation), {}, PATIENCE, head=head
         )
