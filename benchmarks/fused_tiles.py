@@ -18,18 +18,20 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from edgesplit.graph.importer import import_model
 from edgesplit.graph.model import Graph
 from edgesplit.operate.gateway import connect
 from edgesplit.operate.launch import launch, take_down
 from edgesplit.plan.allocation import Allocation, Share, Stage
 from edgesplit.plan.file import write_allocation
 from edgesplit.plan.layer_memory import largest_layer
-from edgesplit.plan.planner import lower_allocation, plan
+from edgesplit.plan.planner import lower_allocation
 from edgesplit.plan.predict import predict
 from edgesplit.plan.search.layouts import proportional
 from edgesplit.spec.cluster_file import parse_cluster
 from edgesplit.spec.model_file import parse_model
 from edgesplit.zoo.cache import cache_folder
+from edgesplit.zoo.model_file import resolve
 
 DEVICE = "pi1"
 PORT = 47950
@@ -102,8 +104,9 @@ def _allocation(parts: int, extent: int, folder: Path) -> tuple[Allocation, Grap
     cluster = parse_cluster({"name": "fused-tiles", "devices": {DEVICE: device}})
     source = {"zoo": "yolov2-16", "input": extent}
     model = parse_model({"source": source, "parity": 0, "deadline": "60 s", "window": 1})
-    planned = plan(cluster, model, cache_folder(), strategy="single")
-    graph, stages = planned.graph, (_stage(planned.graph, parts),)
+    cache = cache_folder()
+    graph = import_model(resolve(model.source, cache), cache, "yolov2-16")
+    stages = (_stage(graph, parts),)
     allocation = Allocation(cluster, model, graph.digest, stages)
     prediction = predict(graph, allocation)
     return Allocation(cluster, model, graph.digest, stages, prediction), graph

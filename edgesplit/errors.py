@@ -93,6 +93,10 @@ class PlanError(UsageError):
     """No allocation satisfies the cluster, the model and the pins."""
 
 
+class PinError(PlanError):
+    """A pin contradicts itself, the model, the cluster or other pins."""
+
+
 class ShardError(EdgesplitError):
     """A shard could not be built, or the stitched shards differ from the whole model."""
 

@@ -16,6 +16,7 @@ from edgesplit.graph.importer import import_model
 from edgesplit.graph.model import Graph, Pixels
 from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.check import check
+from edgesplit.plan.conflicts import blaming_pins
 from edgesplit.plan.databases import class_of, load_databases
 from edgesplit.plan.explain import Explanation, explain
 from edgesplit.plan.lower import Lowered, lower
@@ -85,10 +86,11 @@ class Problem:
     def _allocation(self, strategy: Strategy, seed: int) -> Allocation:
         given = (self.graph, self.cluster, self.model)
         match strategy:
-            case "procedure1":
-                return procedure1(*given, self.measured)
-            case "search":
-                return search(*given, self.measured)
+            case "procedure1" | "search":
+                find = search if strategy == "search" else procedure1
+                return blaming_pins(
+                    self.model, lambda model: find(self.graph, self.cluster, model, self.measured)
+                )
             case "random":
                 return random_allocation(*given, seed, self.measured)
             case "single":

@@ -18,7 +18,7 @@ from edgesplit.plan.allocation import Allocation, Share, Stage
 from edgesplit.plan.devices import leading_groups
 from edgesplit.plan.infeasible import why_infeasible
 from edgesplit.plan.lower import lower
-from edgesplit.plan.pins import Pinned, resolve
+from edgesplit.plan.pins import Pinned, check_single_stages, resolve
 from edgesplit.plan.predict import footprints, predict, works_of
 from edgesplit.plan.relabel import in_file_order
 from edgesplit.plan.solver import Solver
@@ -39,6 +39,7 @@ def procedure1(
         PlanError: A pin can't be met, or the model doesn't fit the devices.
     """
     pinned = resolve(graph, cluster, model)
+    check_single_stages(graph, pinned)
     found = dict.fromkeys(_candidates(graph, cluster, model, pinned, measured))
     if not found:
         raise why_infeasible(graph, cluster, model)

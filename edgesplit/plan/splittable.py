@@ -1,10 +1,12 @@
-"""Which layers can be split on their output channels, which of them coded, and why others can't."""
+"""Which layers can be split, in which ways, and why others can't."""
 
 from __future__ import annotations
 
 from edgesplit.graph import ops
-from edgesplit.graph.following import CHANNELS
+from edgesplit.graph.following import CHANNELS, SPACE
 from edgesplit.graph.model import Graph, Layer, Node
+from edgesplit.plan.allocation import Share, Stage
+from edgesplit.plan.publishing import carried, map_shape
 
 _RANK_OF_ROWS = 2
 
@@ -35,6 +37,26 @@ def why_not_coded(graph: Graph, layer: Layer) -> str:
     if not all(graph.values[name].constant for name in heavy.inputs[1:] if name):
         return f"the weights of {heavy.op} {heavy.name} are no constants"
     return _why_not_shape(graph, heavy)
+
+
+def why_not_summed(graph: Graph, layer: Layer) -> str:
+    """Return why a layer can't be split on its input; empty where it can."""
+    if layer.heavy is None or ops.reduces(graph, layer.heavy) is None:
+        return "it makes no sum that can be cut on its input"
+    return ""
+
+
+def why_not_tiled(graph: Graph, layer: Layer) -> str:
+    """Return why a layer can't be split in tiles; empty where it can."""
+    head = layer.heavy or layer.nodes[0]
+    axes = len(graph.values[head.outputs[0]].shape) - SPACE
+    if axes < 1:
+        return f"{head.op} {head.name} makes no map"
+    halves = tuple(Share("", tile=((half, half + 1),) * axes) for half in range(2))
+    draft = Stage(layer.name, (layer.name,), "spatial", halves)
+    if not map_shape(graph, draft) or (layer.heavy and layer.heavy not in carried(graph, draft)):
+        return f"{head.op} {head.name} can't go on in tiles"
+    return ""
 
 
 def channels(graph: Graph, layer: Layer) -> int:

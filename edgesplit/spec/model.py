@@ -28,16 +28,20 @@ class Preprocessing:
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """What the user decided for one layer; None leaves it to the planner.
+    """What the user decided for a layer, or a run of layers; None leaves it to the planner.
 
-    `devices` hold the data shards in this order, `parity` is the number of parity devices or
-    their names.
+    `layer` is the name of the pin: a layer's, or `first..last`, or anything where `layers` says
+    which they are, in the same words. The layers of a run share their devices. `devices` hold the
+    data shards in this order, `parity` is the number of parity devices or their names. `where` is
+    the place in the model file.
     """
 
     layer: str
     devices: tuple[str, ...] | None = None
-    split: Literal["whole", "output"] | None = None
+    split: Literal["whole", "output", "input", "spatial"] | None = None
     parity: int | tuple[str, ...] | None = None
+    layers: tuple[str, ...] = ()
+    where: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,10 @@ def parse_model(source: Located | Mapping[str, object], folder: Path | None = No
         calibration=tuple(on_this_machine(path, located.folder) for path in file.calibration),
         deadline=file.deadline,
         window=file.window,
-        pins=tuple(_pin(layer, pin) for layer, pin in file.pins.items()),
+        pins=tuple(
+            _pin(name, pin, located.where(("pins", name), key=True))
+            for name, pin in file.pins.items()
+        ),
     )
 
 
@@ -83,8 +86,8 @@ def _source(section: SourceSection, folder: Path) -> Source:
     return Source(path=path, zoo=section.zoo, parameters=tuple(section.parameters.items()))
 
 
-def _pin(layer: str, section: PinSection) -> Pin:
-    return Pin(layer, devices=section.devices, split=section.split, parity=section.parity)
+def _pin(name: str, section: PinSection, where: str) -> Pin:
+    return Pin(name, section.devices, section.split, section.parity, section.layers, where)
 
 
 def _strangers(cluster: Cluster, spec: ModelSpec) -> Iterator[Finding]:
@@ -134,5 +137,6 @@ def _plain_scale(scale: float) -> float | str:
 def _plain_pin(pin: Pin) -> dict[str, Any]:
     parity = list(pin.parity) if isinstance(pin.parity, tuple) else pin.parity
     devices = list(pin.devices) if pin.devices is not None else None
-    plain = {"split": pin.split, "devices": devices, "parity": parity}
+    layers = list(pin.layers) or None
+    plain = {"layers": layers, "split": pin.split, "devices": devices, "parity": parity}
     return {key: value for key, value in plain.items() if value is not None}

@@ -28,6 +28,7 @@ ZOO = (
 _ZOO_PREFIX = "zoo:"
 _MOST_PARITY = 4
 _MOST_WINDOW = 64
+_SPLITS = ("whole", "output", "input", "spatial")
 _COLOURS = {"RGB": 3, "BGR": 3, "gray": 1}
 
 
@@ -151,15 +152,24 @@ class InputSection(Section):
 
 
 class PinSection(Section):
-    """What you decide for one layer; what is left out is left to the planner."""
+    """What you decide for layers that share devices; what is left out is left to the planner."""
 
+    layers: Annotated[
+        tuple[fields.Text, ...],
+        BeforeValidator(_listed, json_schema_input_type=str | tuple[str, ...]),
+    ] = Field(
+        default=(), description="Layers in a row, or first..last; what the pin's name says if not."
+    )
     split: (
         Annotated[
-            Literal["whole", "output"],
-            BeforeValidator(fields.chosen(("whole", "output"), "a split")),
+            Literal["whole", "output", "input", "spatial"],
+            BeforeValidator(fields.chosen(_SPLITS, "a split")),
         ]
         | None
-    ) = Field(default=None, description="Keep the layer whole, or split its outputs.")
+    ) = Field(
+        default=None,
+        description="Keep the layers whole, or split each on its outputs, inputs or in tiles.",
+    )
     devices: (
         Annotated[
             tuple[fields.DeviceName, ...],
@@ -188,6 +198,8 @@ class PinSection(Section):
             raise wrong("parity", f"{min(both)!r} holds data already: expected another device")
         if self.split == "whole" and (len(data) > 1 or self.parity):
             raise wrong("split", "a whole layer has one device and no parity: expected output")
+        if self.split in {"input", "spatial"} and self.parity:
+            raise wrong("split", "parity protects output blocks alone: expected output")
         return self
 
 
@@ -238,5 +250,5 @@ class ModelFile(Section):
         WithJsonSchema({"type": "integer", "minimum": 1, "maximum": _MOST_WINDOW}),
     ] = Field(default=8, description="Requests that one gateway may have open.")
     pins: dict[str, PinSection] = Field(
-        default={}, description="What you decide for single layers, by the layer's name."
+        default={}, description="What you decide, by a layer's name, first..last, or any name."
     )

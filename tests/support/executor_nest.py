@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -103,15 +104,16 @@ class Nest:
 
 
 def loopback(count: int) -> Cluster:
-    """Return a cluster of equal devices d0, d1, ... on ports that are free."""
-    first = free_range("127.0.0.1", PORTS * count)
+    """Return a cluster of equal devices d0, d1, ... at a loopback address that nobody else has."""
+    address = ".".join(["127", *(str(1 + secrets.randbelow(250)) for _ in range(3))])
+    first = free_range(address, PORTS * count)
     link = Link(94.1e6 / 8, 0.3e-3)
     devices = (
         Device(
             name=f"d{index}",
             connection="local",
-            host="127.0.0.1",
-            address="127.0.0.1",
+            host=address,
+            address=address,
             port=first + PORTS * index,
             profile="raspberry-pi-3b",
             memory=1 << 30,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from edgesplit.cost.profiles import NOTHING, Measured
 from edgesplit.plan.devices import kind, leading_groups
 from edgesplit.plan.generators import MOST_BLOCKS
-from edgesplit.plan.pins import Pinned, named, wants_split
+from edgesplit.plan.pins import Pinned, named, splits, wants_split
 from edgesplit.plan.search.layouts import Layout, grids
 from edgesplit.spec.cluster import Device
 from edgesplit.spec.model import ModelSpec, Pin
@@ -69,6 +69,17 @@ def _pinned(
         if data:
             yield Layout("whole", data)
         return
+    if data and "spatial" in splits(pin):
+        yield from grids(data)
+    if data and "input" in splits(pin):
+        yield Layout("sums", data)
+    if "output" in splits(pin):
+        yield from _pinned_blocks(group, pin, data, model, numbers)
+
+
+def _pinned_blocks(
+    group: Group, pin: Pin, data: Group, model: ModelSpec, numbers: Mapping[str, int]
+) -> Iterator[Layout]:
     rows = rows_of(pin, model)
     coded = tuple(numbers[name] for name in named(pin)[len(data) :])
     free = [index for index in group if index not in data and index not in coded]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from math import inf
 
@@ -39,8 +39,13 @@ class Path:
         return tuple(run for _, run in self.steps)
 
 
-def cheapest(pricing: Pricing, runs: Iterable[Run], measure: Measure) -> Path | None:
-    """Return the cheapest path through all layers that is made of these runs."""
+def cheapest(
+    pricing: Pricing, runs: Iterable[Run], measure: Measure, together: Container[int] = ()
+) -> Path | None:
+    """Return the cheapest path through all layers that is made of these runs.
+
+    A run that begins with a layer of `together` is on the devices of the run before.
+    """
     length = len(pricing.runs.anatomy)
     starting: list[list[Run]] = [[] for _ in range(length)]
     for run in runs:
@@ -51,7 +56,8 @@ def cheapest(pricing: Pricing, runs: Iterable[Run], measure: Measure) -> Path | 
         before = dict(sorted(reached[start].items(), key=lambda item: item[1].score))
         for run in starting[start]:
             held = reached[run.end].get(run.after)
-            path = _extended(pricing, before, run, measure, held)
+            able = _on_devices_of(run, before) if start in together else before
+            path = _extended(pricing, able, run, measure, held)
             if path is not None:
                 reached[run.end][run.after] = path
     ends = (
@@ -59,6 +65,15 @@ def cheapest(pricing: Pricing, runs: Iterable[Run], measure: Measure) -> Path | 
         for layout, path in reached[-1].items()
     )
     return min(ends, key=lambda path: path.score, default=None)
+
+
+def _on_devices_of(run: Run, before: dict[Layout, Path]) -> dict[Layout, Path]:
+    devices = set(run.layout.devices)
+    return {
+        layout: path
+        for layout, path in before.items()
+        if path.last and set(path.last.layout.devices) == devices
+    }
 
 
 def _extended(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgesplit.graph.model import Graph
-from edgesplit.plan.pins import Pinned, wants_split
+from edgesplit.plan.pins import Pinned, splits, wants_split
 from edgesplit.plan.search.groups import rows_of
 from edgesplit.plan.search.runs import Run
 from edgesplit.plan.splittable import why_not_coded
@@ -50,13 +50,13 @@ class Permits:
 
     def _agrees(self, run: Run, index: int, pin: Pin) -> bool:
         names = tuple(self.numbers[name] for name in pin.devices or ())
-        if not wants_split(pin):
-            whole = run.split == "whole" and names in {(), run.layout.devices}
-            return whole or (pin.split is None and not names)
+        if run.split not in splits(pin) or names not in {(), run.layout.devices}:
+            return False
+        if run.split != "output" or not wants_split(pin):
+            return True
         coded = pin.parity if isinstance(pin.parity, tuple) else ()
         return (
-            (run.split, run.start, run.end) == ("output", index, index + 1)
-            and names in {(), run.layout.devices}
+            (run.start, run.end) == (index, index + 1)
             and len(run.layout.parity) == rows_of(pin, self.model)
             and tuple(self.numbers[name] for name in coded) in {(), run.layout.parity}
         )

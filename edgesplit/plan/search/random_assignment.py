@@ -11,7 +11,7 @@ from edgesplit.errors import PlanError
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Allocation, Share, Stage
 from edgesplit.plan.infeasible import why_infeasible
-from edgesplit.plan.pins import Pinned, resolve, wants_split
+from edgesplit.plan.pins import Pinned, check_single_stages, resolve, wants_split
 from edgesplit.plan.predict import predict
 from edgesplit.plan.search.judging import judge
 from edgesplit.plan.solver import Solver
@@ -33,7 +33,9 @@ def random_allocation(
     Raises:
         PlanError: A pin can't be met, the model doesn't fit the devices, or no draw fits them.
     """
-    drawing = _Drawing(graph, cluster, model, resolve(graph, cluster, model))
+    pinned = resolve(graph, cluster, model)
+    check_single_stages(graph, pinned)
+    drawing = _Drawing(graph, cluster, model, pinned)
     random = Random(seed)  # noqa: S311 - a baseline needs to be repeatable, not secret
     for _ in range(DRAWS):
         allocation = Allocation(cluster, model, graph.digest, drawing.stages(random))

@@ -10,11 +10,12 @@ from math import inf
 from edgesplit.cost.chain import Chain
 from edgesplit.cost.memory import BASE
 from edgesplit.cost.profiles import NOTHING, Measured
-from edgesplit.errors import PlanError
+from edgesplit.errors import PinError, PlanError
 from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.costing import Costing
-from edgesplit.plan.pins import Pinned, resolve
+from edgesplit.plan.infeasible import why_infeasible
+from edgesplit.plan.pins import Pinned, check_single_stages, resolve
 from edgesplit.plan.predict import predict
 from edgesplit.plan.procedure1 import procedure1
 from edgesplit.plan.relabel import in_file_order
@@ -47,13 +48,25 @@ def search(
     Raises:
         PlanError: A pin can't be met, or the model doesn't fit the devices.
     """
-    best = _Search(graph, cluster, model, resolve(graph, cluster, model), measured).best()
+    pinned = resolve(graph, cluster, model)
+    best = _Search(graph, cluster, model, pinned, measured).best()
     if best is None:
-        return procedure1(graph, cluster, model, measured)
+        return _otherwise(graph, cluster, model, pinned, measured)
     chosen = best.allocation
     if model.objective == "throughput" or _short(graph, cluster, model):
         chosen = _better(graph, best, measured)
     return replace(chosen, prediction=predict(graph, chosen, measured))
+
+
+def _otherwise(
+    graph: Graph, cluster: Cluster, model: ModelSpec, pinned: Pinned, measured: Measured
+) -> Allocation:
+    """Return what Procedure 1 finds where the search finds nothing, if it can meet the pins."""
+    try:
+        check_single_stages(graph, pinned)
+    except PinError:
+        raise why_infeasible(graph, cluster, model) from None
+    return procedure1(graph, cluster, model, measured)
 
 
 def _short(graph: Graph, cluster: Cluster, model: ModelSpec) -> bool:
@@ -113,7 +126,12 @@ class _Search:
         return self._held.rank[0] if self._held else inf
 
     def _found(self, runs: list[Run], measure: Measure, rent: float) -> list[_Candidate]:
-        path = cheapest(self._pricing, runs, lambda cost: measure(cost) + rent * cost.memory)
+        path = cheapest(
+            self._pricing,
+            runs,
+            lambda cost: measure(cost) + rent * cost.memory,
+            self.pinned.together,
+        )
         return [] if path is None else [_Candidate(runs, measure, path, self._estimate(path))]
 
     def _estimate(self, path: Path) -> float:
