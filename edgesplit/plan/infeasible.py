@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edgesplit.errors import PlanError
 from edgesplit.graph.model import Graph
-from edgesplit.plan.pins import resolve, wants_split
+from edgesplit.plan.pins import resolve, splits, wants_split
 from edgesplit.plan.solver import Solver
 from edgesplit.plan.splittable import why_not_coded
 from edgesplit.spec.cluster import Cluster, Device
@@ -62,7 +62,10 @@ def _remedy(graph: Graph, cluster: Cluster, model: ModelSpec) -> str:
 
 def _without_parity(model: ModelSpec) -> ModelSpec:
     pins = tuple(
-        replace(pin, parity=0, split="output") if wants_split(pin) else pin for pin in model.pins
+        replace(pin, parity=0, split="output")
+        if wants_split(pin) and "output" in splits(pin)
+        else pin
+        for pin in model.pins
     )
     return replace(model, parity=0, pins=pins)
 

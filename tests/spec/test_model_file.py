@@ -17,7 +17,7 @@ from edgesplit.spec.model_sections import ZOO
 
 HERE = Path("/srv/edge/models")
 CHANNELS: tuple[Literal["RGB", "BGR", "gray"], ...] = ("RGB", "BGR", "gray")
-SPLITS: tuple[Literal["output"] | None, ...] = (None, "output")
+SPLITS: tuple[Literal["output", "spatial"] | None, ...] = (None, "output", "spatial")
 
 numbers = st.floats(min_value=-1e9, max_value=1e9)
 paths = st.sampled_from(
@@ -52,9 +52,11 @@ def images(draw: st.DrawFn) -> Preprocessing:
 def pins(draw: st.DrawFn) -> Pin:
     named = draw(devices)
     cut = draw(st.integers(1, len(named)))
-    coded = draw(st.none() | st.integers(0, 4) | st.just(tuple(named[cut:][:4])))
     split = draw(st.sampled_from(SPLITS))
-    return Pin(draw(st.text(min_size=1)), tuple(named[:cut]), split, coded)
+    codes = st.integers(0, 4) | st.just(tuple(named[cut:][:4]))
+    coded = draw(st.none() | (st.just(0) if split == "spatial" else codes))
+    layers = draw(st.lists(st.text("abc.", min_size=1), max_size=3).map(tuple))
+    return Pin(draw(st.text(min_size=1)), tuple(named[:cut]), split, coded, layers)
 
 
 specs = st.builds(
@@ -117,6 +119,9 @@ pins:
   fc6: {split: output, devices: [pi3, pi4], parity: [pi6]}
   fc7: {devices: pi1, parity: 0}
   "12": {parity: pi2}
+  conv1..conv3: {split: spatial}
+  last: {layers: fc8, split: input}
+  some: {layers: [conv4, conv5], split: whole}
 """
     assert load_model(written(tmp_path, text)) == ModelSpec(
         source=Source(zoo="alexnet", parameters=(("width", 0.25), ("input", 64), ("seed", 0))),
@@ -132,6 +137,9 @@ pins:
             Pin("fc6", ("pi3", "pi4"), "output", ("pi6",)),
             Pin("fc7", ("pi1",), None, 0),
             Pin("12", None, None, ("pi2",)),
+            Pin("conv1..conv3", split="spatial"),
+            Pin("last", split="input", layers=("fc8",)),
+            Pin("some", split="whole", layers=("conv4", "conv5")),
         ),
     )
 
@@ -217,6 +225,8 @@ def test_a_wrong_source(tmp_path: Path, line: str, expected: str) -> None:
         ("pins: {fc6: {devices: [a, b], parity: b}}", "2:39: pins.fc6.parity: 'b' holds data"),
         ("pins: {fc6: {split: whole, devices: [a, b]}}", "2:21: pins.fc6.split: a whole layer has"),
         ("pins: {fc6: {split: whole, parity: 1}}", "2:21: pins.fc6.split: a whole layer has one"),
+        ("pins: {fc6: {split: input, parity: 1}}", "2:21: pins.fc6.split: parity protects output"),
+        ("pins: {fc6: {layers: 3}}", "2:22: pins.fc6.layers: 3 can't be used here"),
         ("pins: {fc6: {}, fc6: {}}", "2:17: 'fc6' is here twice, first on line 2"),
         ("pins: [fc6]", "2:7: pins: ['fc6'] can't be used here: expected a mapping"),
     ],
