@@ -1,16 +1,10 @@
-"""Executors in processes that are forked, not started: what they import is imported once.
-
-A device's program runs as it does anywhere; only the half second that ONNX Runtime takes to be
-imported is shared. As a script this is the nest itself: it reads lines of JSON, each the arguments
-of one executor, or `[]` to end those that run, which it says when it is done.
-"""
+"""Real executors for an allocation, in forked processes, and a gateway to them."""
 
 from __future__ import annotations
 
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-import executor_process
 import zmq
 from deployments import PATIENCE, free_range
+from executor_forks import SCRIPT
 
 from edgesplit.deploy.programs import Generation, Release, peers, programs
 from edgesplit.deploy.record import Record
@@ -42,7 +36,7 @@ class Nest:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, SCRIPT],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -123,34 +117,3 @@ def loopback(count: int) -> Cluster:
         for index in range(count)
     )
     return Cluster("nest", tuple(devices), link)
-
-
-def _hatch(log: str, *arguments: str) -> None:
-    pid = os.fork()
-    if pid:
-        _young.append(pid)
-        return
-    with Path(log).open("ab") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    os._exit(executor_process.main(*arguments))
-
-
-def _clear() -> None:
-    for pid in _young:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    _young.clear()
-
-
-if __name__ == "__main__":
-    _young: list[int] = []
-    for line in sys.stdin:
-        arguments = json.loads(line)
-        if arguments:
-            _hatch(*arguments)
-        else:
-            _clear()
-            sys.stdout.write("clear\n")
-            sys.stdout.flush()
-    _clear()
