@@ -12,9 +12,10 @@ from executor_nest import Nest, loopback
 
 from edgesplit.graph.importer import import_model
 from edgesplit.graph.model import Graph
+from edgesplit.graph.samples import random_inputs
 from edgesplit.plan.allocation import Allocation, Share, Stage
 from edgesplit.plan.search.layouts import proportional
-from edgesplit.shards.oracle import Oracle, random_inputs
+from edgesplit.shards.oracle import Oracle
 from edgesplit.spec.model import ModelSpec, Source
 from edgesplit.zoo import catalogue
 

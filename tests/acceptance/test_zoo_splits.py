@@ -15,11 +15,12 @@ from zoo_splits import KINDS, least, split_layers, stages
 
 from edgesplit.graph.importer import import_model
 from edgesplit.graph.model import Graph
+from edgesplit.graph.samples import random_inputs
 from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.check import check
 from edgesplit.plan.procedure1 import procedure1
 from edgesplit.plan.search import search
-from edgesplit.shards.oracle import Oracle, random_inputs
+from edgesplit.shards.oracle import Oracle
 from edgesplit.shards.store import Store
 from edgesplit.spec.cluster import Cluster
 from edgesplit.spec.model import ModelSpec, Source
