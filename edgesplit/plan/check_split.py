@@ -7,8 +7,9 @@ from math import prod
 
 from edgesplit.errors import PlanError
 from edgesplit.graph import ops
-from edgesplit.graph.following import CHANNELS
+from edgesplit.graph.following import CHANNELS, leaving
 from edgesplit.graph.model import Graph
+from edgesplit.graph.slicing import closure
 from edgesplit.plan.allocation import Share, Stage
 from edgesplit.plan.generators import coefficients
 from edgesplit.plan.publishing import carried, linear_output, map_shape, publications, stage_nodes
@@ -57,6 +58,7 @@ def _check_input(graph: Graph, stage: Stage) -> None:
     if reads is None:
         raise wrong(stage, f"{stage.layers[-1]} makes no sum that can be cut on its input")
     _check_blocks(stage, stage.shares, reads.extent, "input channels")
+    _check_summed(graph, stage)
     if stage.merge:
         shape = graph.values[linear_output(graph, stage.layers[-1])].shape
         _check_blocks(stage, stage.merge, shape[CHANNELS], "merged channels")
@@ -86,6 +88,16 @@ def _check_carried(graph: Graph, stage: Stage) -> None:
         if node not in inside and node.name in graph.heavy:
             kind = "tiles" if stage.split == "spatial" else "blocks"
             raise wrong(stage, f"{node.op} {node.name} can't go on in {kind}")
+
+
+def _check_summed(graph: Graph, stage: Stage) -> None:
+    """Every heavy operator is for the sum alone: another reader would have to run it again."""
+    nodes = stage_nodes(graph, stage.layers)
+    made = {name for node in nodes for name in node.outputs}
+    published = {*graph.values} - made | {linear_output(graph, stage.layers[-1])}
+    for node in closure(graph, leaving(graph, nodes), published):
+        if node.name in graph.heavy:
+            raise wrong(stage, f"{node.op} {node.name} is not only for the sum")
 
 
 def _check_blocks(stage: Stage, shares: Sequence[Share], count: int, what: str) -> None:

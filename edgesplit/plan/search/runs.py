@@ -201,9 +201,13 @@ class Runs:
         return nbytes < alone * device.link.bandwidth
 
     def _feeds(self, index: int) -> bool:
-        """Tell whether all that a layer makes goes to the next one only."""
-        layer = self.graph.layers[index]
-        return all(self.anatomy.last[n] <= index + 1 for node in layer.nodes for n in node.outputs)
+        """Tell whether all that a layer makes goes into the sum of the next one only."""
+        layer, summed = self.graph.layers[index], self.graph.layers[index + 1].heavy
+        made = [name for node in layer.nodes for name in node.outputs]
+        readers = (reader for name in made for reader in self.graph.consumers[name])
+        return all(self.anatomy.last[name] <= index + 1 for name in made) and all(
+            reader == summed or reader in layer.nodes for reader in readers
+        )
 
     def _sum_run(
         self, start: int, end: int, layout: Layout, cuts: Sequence[tuple[int, int]]

@@ -1,0 +1,77 @@
+"""The bound itself, for latency and for throughput."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edgesplit.graph.model import Graph
+from edgesplit.plan.bound.floor import Floor, floors, gateway_floor, least_hop
+from edgesplit.plan.bound.gates import Passage, passage
+from edgesplit.plan.bound.necessary import input_bytes, necessary
+from edgesplit.plan.bound.waiting import crowd, least_seconds
+from edgesplit.plan.bound.work import Demand, Prices, demands, prices
+from edgesplit.spec.cluster import Cluster
+
+_MIXTURES = (0.0, 0.5, 1.0)
+"""Ways to price devices of several kinds: the bound of each is valid, and the best is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What the simulator reports of no allocation.
+
+    None has less `latency`, in seconds, and none more `throughput`, in requests a second.
+    """
+
+    latency: float
+    throughput: float
+
+
+def lower_bound(graph: Graph, cluster: Cluster) -> Bound:
+    """Return the bound over every allocation of a model on a cluster that can be expressed."""
+    needed = necessary(graph)
+    work = demands(graph, needed)
+    devices, gateway = floors(cluster), gateway_floor(cluster)
+    priced = [prices(devices, mixture) for mixture in _MIXTURES]
+    order = passage(graph, work)
+    feeding = input_bytes(graph, needed) / _input_rate(devices, gateway)
+    working = max(_working(order, work, price, devices) for price in priced)
+    busy = max(price.of(work.values()) / sum(price.seconds) for price in priced)
+    step = min(device.step_seconds for device in devices)
+    return Bound(
+        latency=_around(graph, devices, gateway) + max(working, feeding),
+        throughput=1 / max(busy + step, feeding, 2 * gateway.message_seconds),
+    )
+
+
+def _around(graph: Graph, devices: Sequence[Floor], gateway: Floor) -> float:
+    """Return the least time before the first operator of a request and behind the last."""
+    into = min(device.reach for device in devices) + gateway.reach
+    step = min(device.step_seconds for device in devices)
+    return step + into + (into if _waits(graph) else 0.0)
+
+
+def _waits(graph: Graph) -> bool:
+    """Tell whether no task can begin before something of the request is there."""
+
+    def waits(node_inputs: Sequence[str], op: str) -> bool:
+        constant = [graph.values[name].constant for name in node_inputs if name]
+        return not (any(constant) if op == "Concat" else all(constant))
+
+    return all(waits(node.inputs, node.op) for node in graph.nodes)
+
+
+def _input_rate(devices: Sequence[Floor], gateway: Floor) -> float:
+    """Return the bytes a second in which the request can reach the devices."""
+    return min(gateway.link.bandwidth, sum(device.link.bandwidth for device in devices))
+
+
+def _working(
+    order: Passage, work: Mapping[str, Demand], price: Prices, devices: Sequence[Floor]
+) -> float:
+    """Return the least time from the first operator to the last."""
+    gates = [*((name,) for name in order.gates), ()]
+    names = [part for pair in zip(order.bodies, gates, strict=True) for part in pair][:-1]
+    works = [price.of(work[name] for name in part) for part in names]
+    return least_seconds(works, crowd(price.seconds), least_hop(devices))

@@ -1,0 +1,145 @@
+"""Which positions of each value some task must make, whatever the split.
+
+A fused stage makes only what its tiles ask for: behind a window that strides further than it
+reaches, parts of a map are never needed. Whatever is doubtful counts as not necessary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesplit.dataflow.region import Region
+from edgesplit.graph import ops
+from edgesplit.graph.following import SPACE
+from edgesplit.graph.model import Graph, Node, Value
+
+Mask = tuple[NDArray[np.bool_], ...]
+"""The necessary positions of a value: those that every one of its axes marks."""
+
+_WINDOWS = frozenset({"Conv", "MaxPool", "AveragePool"})
+
+
+def necessary(graph: Graph) -> dict[str, Mask]:
+    """Return the necessary positions of each value that the model's outputs depend on."""
+    return _behind(graph, {port.name: _full(graph.values[port.name]) for port in graph.outputs})
+
+
+def input_bytes(graph: Graph, needed: Mapping[str, Mask]) -> float:
+    """Return the bytes of the inputs that heavy operators need, and so some device."""
+    made = [node.outputs[0] for node in graph.nodes if node.name in graph.heavy]
+    fed = _behind(graph, {name: needed[name] for name in made if name in needed})
+    return sum(
+        count(fed[port.name]) * graph.values[port.name].itemsize
+        for port in graph.inputs
+        if port.name in fed
+    )
+
+
+def count(mask: Mask) -> int:
+    """Return the number of positions; 1 of a scalar."""
+    return prod(int(axis.sum()) for axis in mask)
+
+
+def _behind(graph: Graph, wanted: Mapping[str, Mask]) -> dict[str, Mask]:
+    """Return what is necessary of every value that some wanted ones are made of."""
+    found = dict(wanted)
+    for node in reversed(graph.nodes):
+        for name, mask in _read(graph, node, found):
+            if name not in found or count(mask) > count(found[name]):
+                found[name] = mask
+    return found
+
+
+def _full(value: Value) -> Mask:
+    return tuple(np.ones(extent, bool) for extent in value.shape)
+
+
+def _read(graph: Graph, node: Node, found: Mapping[str, Mask]) -> Iterator[tuple[str, Mask]]:
+    """Yield what a node must read of its inputs, constants left out."""
+    made = [name for name in node.outputs if name in found]
+    for name in node.reads:
+        if made and not graph.values[name].constant:
+            yield name, _of(graph, node, name, found[made[0]])
+
+
+def _of(graph: Graph, node: Node, name: str, out: Mask) -> Mask:
+    value = graph.values[name]
+    if not ops.known(node):
+        return _full(value)
+    if node.op in _WINDOWS:
+        return _under_windows(graph, node, value, out)
+    if all(axis.all() for axis in out):
+        return _full(value)
+    if node.op == "Concat":
+        return _part(graph, node, name, out)
+    nothing = tuple(np.zeros(extent, bool) for extent in value.shape)
+    return nothing if node.op == "Transpose" else _broadcast(value, out) or nothing
+
+
+def _broadcast(value: Value, out: Mask) -> Mask | None:
+    """Return the same positions of an operand; None where its axes aren't the output's."""
+    axes = out[len(out) - len(value.shape) :]
+    pairs = list(zip(axes, value.shape, strict=False))
+    if len(pairs) != len(value.shape) or any(n not in {1, len(axis)} for axis, n in pairs):
+        return None
+    return tuple(axis if n == len(axis) else np.array([axis.any()]) for axis, n in pairs)
+
+
+def _part(graph: Graph, node: Node, name: str, out: Mask) -> Mask:
+    """Return what a Concat takes of one input; of one that it reads twice, the first."""
+    along = node.attributes["axis"] % len(out)
+    place = node.inputs.index(name)
+    start = sum(graph.values[other].shape[along] for other in node.inputs[:place])
+    axes = list(out)
+    axes[along] = axes[along][start : start + graph.values[name].shape[along]]
+    return tuple(axes)
+
+
+def _under_windows(graph: Graph, node: Node, value: Value, out: Mask) -> Mask:
+    """Return what the windows of the necessary outputs cover, axis by axis."""
+    axes = range(SPACE, len(out))
+    covered = [_covered(graph, node, value, axis, out[axis]) for axis in axes]
+    channels = out[1].all() or (node.op == "Conv" and node.attributes.get("group", 1) == 1)
+    return (out[0], np.full(value.shape[1], bool(channels)), *covered)
+
+
+def _covered(
+    graph: Graph, node: Node, value: Value, axis: int, out: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return what the windows at the marked positions of an axis cover."""
+    marks = np.zeros(value.shape[axis], bool)
+    ends = [_window(graph, node, value.name, axis, at) for at in (0, min(1, len(out) - 1), -1)]
+    if out.all() and None not in ends:
+        (low, high), (begin, _), (_, last) = ends
+        if begin <= high:  # No window leaves a gap to the next one.
+            marks[low:last] = True
+            return marks
+    for position in np.flatnonzero(out):
+        read = _window(graph, node, value.name, axis, int(position))
+        if read is not None:
+            marks[slice(*read)] = True
+    return marks
+
+
+def _window(
+    graph: Graph, node: Node, name: str, axis: int, position: int
+) -> tuple[int, int] | None:
+    """Return the bounds of one window on an axis; None where the operator would rather run whole.
+
+    A negative position counts from the end.
+    """
+    made = node.outputs[0]
+    shape = graph.values[made].shape
+    box = Region(tuple(n // 2 for n in shape), tuple(n // 2 + 1 for n in shape))
+    box = box.with_axis(0, 0, shape[0]).with_axis(1, 0, shape[1])
+    position %= shape[axis]
+    box = box.with_axis(axis, position, position + 1)
+    step = ops.step(graph, node, {made: box})
+    if step.produced[made] != box:
+        return None
+    region = next(region for value, region in step.needs(node) if value == name)
+    return region.lo[axis], region.hi[axis]
