@@ -203,7 +203,7 @@ class Runs:
     def _feeds(self, index: int) -> bool:
         """Tell whether all that a layer makes goes into the sum of the next one only."""
         layer, summed = self.graph.layers[index], self.graph.layers[index + 1].heavy
-        made = [name for node in layer.nodes for name in node.outputs]
+        made = [name for node in layer.nodes for name in filter(None, node.outputs)]
         readers = (reader for name in made for reader in self.graph.consumers[name])
         return all(self.anatomy.last[name] <= index + 1 for name in made) and all(
             reader == summed or reader in layer.nodes for reader in readers
