@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from edgesplit.cost.profiles import NOTHING, Measured
 from edgesplit.graph.model import Graph
-from edgesplit.plan.bound.floor import Floor, floors, gateway_floor, least_hop
+from edgesplit.plan.bound.floor import Floor, floors, gateway_floor, least_hop, least_step
 from edgesplit.plan.bound.gates import Passage, passage
 from edgesplit.plan.bound.necessary import input_bytes, necessary
 from edgesplit.plan.bound.waiting import crowd, least_seconds
@@ -28,28 +29,26 @@ class Bound:
     throughput: float
 
 
-def lower_bound(graph: Graph, cluster: Cluster) -> Bound:
+def lower_bound(graph: Graph, cluster: Cluster, measured: Measured = NOTHING) -> Bound:
     """Return the bound over every allocation of a model on a cluster that can be expressed."""
     needed = necessary(graph)
     work = demands(graph, needed)
-    devices, gateway = floors(cluster), gateway_floor(cluster)
+    devices, gateway = floors(cluster, measured), gateway_floor(cluster)
     priced = [prices(devices, mixture) for mixture in _MIXTURES]
     order = passage(graph, work)
     feeding = input_bytes(graph, needed) / _input_rate(devices, gateway)
     working = max(_working(order, work, price, devices) for price in priced)
     busy = max(price.of(work.values()) / sum(price.seconds) for price in priced)
-    step = min(device.step_seconds for device in devices)
     return Bound(
         latency=_around(graph, devices, gateway) + max(working, feeding),
-        throughput=1 / max(busy + step, feeding, 2 * gateway.message_seconds),
+        throughput=1 / max(busy + least_step(devices), feeding, 2 * gateway.profile.end_seconds),
     )
 
 
 def _around(graph: Graph, devices: Sequence[Floor], gateway: Floor) -> float:
     """Return the least time before the first operator of a request and behind the last."""
-    into = min(device.reach for device in devices) + gateway.reach
-    step = min(device.step_seconds for device in devices)
-    return step + into + (into if _waits(graph) else 0.0)
+    way = min(device.reach for device in devices) + gateway.reach
+    return way + least_step(devices) + (way if _waits(graph) else 0.0)
 
 
 def _waits(graph: Graph) -> bool:

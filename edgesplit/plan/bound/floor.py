@@ -2,57 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from edgesplit.cost.profiles import GENERIC, profile_of
-from edgesplit.spec.cluster import Cluster, Device, Link
+from edgesplit.cost.database import ANY, Database
+from edgesplit.cost.kernel import Kernel
+from edgesplit.cost.profiles import GENERIC, NOTHING, Measured, Profile, profile_of
+from edgesplit.spec.cluster import Cluster, Link
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Seconds that a share of an operator takes at least, in proportion to what it does.
+
+    They are for each multiply-accumulate, byte of weights and byte of the output; whoever has a
+    share of it pays `start` once.
+    """
+
+    mac: float = 0.0
+    weight: float = 0.0
+    made: float = 0.0
+    start: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """The best rates and least prices of a device.
+    """The best that a device can do.
 
-    No operator of a task takes less than `macs / macs_per_second`, nor less than
-    `weight_bytes / weight_bytes_per_second`; no task less than `step_seconds` beside its operators;
-    no end of a message less than `message_seconds`.
+    No task takes less than `step` seconds beside its operators, and no end of a message less than
+    `end`, wherever that is spent.
     """
 
-    macs_per_second: float
-    weight_bytes_per_second: float
-    step_seconds: float
-    message_seconds: float
+    profile: Profile
     link: Link
+
+    @property
+    def step(self) -> float:
+        """Seconds that a task takes beside its operators."""
+        return self.profile.step_seconds
 
     @property
     def reach(self) -> float:
         """Seconds that a message takes at least at this end: its price, and the link's latency."""
-        return self.message_seconds + self.link.latency
+        return self.profile.end_seconds + self.link.latency
+
+    def lines(self, operator: Kernel) -> tuple[Line, Line]:
+        """Return two lines that no share of an operator is below, arithmetic's and weights'."""
+        if self.profile.database is None:
+            by_mac = Line(mac=1 / self.profile.macs_per_second)
+            return by_mac, Line(weight=1 / self.profile.weight_bytes_per_second)
+        line = _measured(self.profile.database, self.profile.scale, operator)
+        return line, line
 
 
-def floors(cluster: Cluster) -> tuple[Floor, ...]:
+def floors(cluster: Cluster, measured: Measured = NOTHING) -> tuple[Floor, ...]:
     """Return the floor of each device, in the order of the cluster."""
-    return tuple(_floor(device) for device in cluster.devices)
+    return tuple(Floor(profile_of(device, measured), device.link) for device in cluster.devices)
 
 
 def gateway_floor(cluster: Cluster) -> Floor:
-    """Return the floor of the gateway, whose own arithmetic is free."""
-    return Floor(float("inf"), float("inf"), 0.0, GENERIC.message_seconds, cluster.gateway_link)
+    """Return the floor of the gateway, as far as messages go: its arithmetic is free."""
+    return Floor(GENERIC, cluster.gateway_link)
 
 
-def least_hop(devices: Iterable[Floor]) -> float:
-    """Return the least seconds from the end of a task to the first operator of one elsewhere."""
-    known = list(devices)
-    ends = sorted(device.reach for device in known)[:2]
-    return sum(ends) + min(device.step_seconds for device in known)
+def least_hop(devices: Sequence[Floor]) -> float:
+    """Return the least seconds from an operator to one that needs it on another device."""
+    ends = sorted(device.reach for device in devices)[:2]
+    return sum(ends) + least_step(devices)
 
 
-def _floor(device: Device) -> Floor:
-    profile = profile_of(device)
-    return Floor(
-        profile.macs_per_second,
-        profile.weight_bytes_per_second,
-        profile.step_seconds,
-        profile.message_seconds,
-        device.link,
+def least_step(devices: Iterable[Floor]) -> float:
+    """Return the least seconds that any task takes beside its operators."""
+    return min(device.step for device in devices)
+
+
+def _measured(database: Database, scale: float, operator: Kernel) -> Line:
+    """Return the fitted line, times the least correction that a share may get.
+
+    Shares differ in channels, so that any measured form with the same attributes may be theirs;
+    one that was not measured is not corrected.
+    """
+    rate = database.rates.get(operator.op) or database.rates[ANY]
+    attributes = _attributes(operator)
+    ratios = (
+        point.seconds / rate.seconds(point.kernel)
+        for point in database.points
+        if point.kernel.op == operator.op and _attributes(point.kernel) == attributes
     )
+    factor = scale * min((1.0, *ratios))
+    return Line(rate.mac * factor, rate.weight * factor, rate.moved * factor, rate.start * factor)
+
+
+def _attributes(kernel: Kernel) -> str:
+    """Return the form of a kernel without its channels."""
+    return kernel.form.partition("from ")[0].strip()

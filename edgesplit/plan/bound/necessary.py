@@ -112,12 +112,12 @@ def _covered(
 ) -> NDArray[np.bool_]:
     """Return what the windows at the marked positions of an axis cover."""
     marks = np.zeros(value.shape[axis], bool)
-    ends = [_window(graph, node, value.name, axis, at) for at in (0, min(1, len(out) - 1), -1)]
-    if out.all() and None not in ends:
-        (low, high), (begin, _), (_, last) = ends
-        if begin <= high:  # No window leaves a gap to the next one.
-            marks[low:last] = True
-            return marks
+    first, second, last = (
+        _window(graph, node, value.name, axis, at) for at in (0, min(1, len(out) - 1), -1)
+    )
+    if out.all() and first and second and last and second[0] <= first[1]:
+        marks[first[0] : last[1]] = True  # No window leaves a gap to the next one.
+        return marks
     for position in np.flatnonzero(out):
         read = _window(graph, node, value.name, axis, int(position))
         if read is not None:

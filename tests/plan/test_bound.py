@@ -1,0 +1,193 @@
+"""The certified bound: no allocation beats it, whatever its splits, and some come close."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+from every_allocation import every_allocation
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import DataObject
+from plans import GIGABIT, Sketch, alexnet, cluster, device, equal_cluster, spec, vgg16
+from random_allocations import allocations
+from random_models import draw_graph, runs
+
+from edgesplit.cost.database import Database, Point
+from edgesplit.cost.profiles import RASPBERRY_PI_3B, Profile
+from edgesplit.cost.simulate import simulate
+from edgesplit.errors import PlanError
+from edgesplit.graph.model import Graph
+from edgesplit.plan.allocation import Allocation, Share, Stage
+from edgesplit.plan.bound import Bound, lower_bound
+from edgesplit.plan.check import check
+from edgesplit.plan.check_split import check_split
+from edgesplit.plan.lower import lower
+from edgesplit.plan.predict import costs, works_of
+from edgesplit.plan.search import search
+from edgesplit.spec.cluster import Cluster, Link
+
+LARGE = 8 << 30
+ROUNDED = 1 + 1e-9
+"""Sums are taken in another order."""
+
+QUICK = Profile("quick", 5e9, 2e9, 0.0, 0.0)
+"""A board on which tasks and messages cost nothing but their work."""
+
+
+def reached(graph: Graph, allocation: Allocation, measured: dict[str, Profile]) -> Bound:
+    """What the simulator says of an allocation."""
+    lowered = lower(graph, allocation)
+    priced = costs(allocation, lowered, works_of(graph, lowered), measured)
+    run = simulate(lowered.table, priced)
+    return Bound(run.latency, run.throughput)
+
+
+def convolutions() -> Graph:
+    return Sketch(1, 64, 12, 12).conv("a", 128, 3, 1, 1).relu("ra").conv("b", 128, 3, 1, 1).graph()
+
+
+def strided() -> Graph:
+    """Of the first map, only every other row is needed by anyone."""
+    return Sketch(1, 64, 12, 12).conv("a", 128, 3, 1, 1).conv("b", 64, 1, 2).graph()
+
+
+def mixed() -> Graph:
+    net = Sketch(1, 32, 8, 8).conv("a", 64, 3, 1, 1).pool("p", 2, 2)
+    return net.flatten("f").fc("b", 512).graph()
+
+
+def perceptron() -> Graph:
+    return Sketch(1, 2048).fc("a", 2048).relu("r").fc("b", 2048).graph()
+
+
+EQUAL = equal_cluster(2)
+DIFFERENT = cluster(device("old"), device("new", profile="raspberry-pi-4b", link=GIGABIT))
+
+# The last two columns: how far the best of all allocations is from the bound at most. Without them
+# a bound of nothing would pass.
+CASES = [
+    (convolutions, EQUAL, 2.0, 1.06),
+    (strided, DIFFERENT, 2.6, 3.0),
+    (mixed, EQUAL, 1.31, 1.21),
+    (perceptron, EQUAL, 1.14, 1.0),
+    (perceptron, DIFFERENT, 1.43, 1.3),
+]
+
+
+@pytest.mark.parametrize(("draw", "devices", "slower", "less"), CASES)
+@pytest.mark.parametrize("measured", [{}, dict.fromkeys(("pi1", "pi2", "old", "new"), QUICK)])
+def test_no_allocation_of_two_layers_beats_it(
+    draw: Callable[[], Graph],
+    devices: Cluster,
+    slower: float,
+    less: float,
+    measured: dict[str, Profile],
+) -> None:
+    graph = draw()
+    bound = lower_bound(graph, devices, measured)
+    found = [
+        reached(graph, allocation, measured)
+        for allocation in every_allocation(graph, devices, spec(), parts=2, grid=2)
+    ]
+    latency, throughput = min(f.latency for f in found), max(f.throughput for f in found)
+    assert len(found) > 400
+    assert bound.latency <= ROUNDED * latency
+    assert throughput <= ROUNDED * bound.throughput
+    if not measured:
+        assert latency <= slower * bound.latency
+        assert bound.throughput <= ROUNDED * less * throughput
+
+
+@pytest.mark.parametrize("draw", [convolutions, mixed, perceptron])
+def test_no_allocation_over_three_devices_beats_it(draw: Callable[[], Graph]) -> None:
+    graph, devices = draw(), equal_cluster(3)
+    bound = lower_bound(graph, devices)
+    every = every_allocation(graph, devices, spec(), parts=3, grid=3)
+    found = [reached(graph, allocation, {}) for allocation in islice(every, 0, None, 199)]
+    assert len(found) > 100
+    assert bound.latency <= ROUNDED * min(f.latency for f in found)
+    assert max(f.throughput for f in found) <= ROUNDED * bound.throughput
+
+
+rates = st.floats(1e4, 1e7)
+prices = st.sampled_from([0.0, 1e-5, 1e-3])
+profiles = st.builds(Profile, st.just("drawn"), rates, rates, prices, prices, prices)
+links = st.builds(Link, st.floats(1e4, 1e9), prices)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_random_allocations_of_random_models_never_beat_it(
+    tmp_path_factory: pytest.TempPathFactory, data: DataObject
+) -> None:
+    model = draw_graph(data)
+    assume(runs(model))
+    graph = model.imported(tmp_path_factory.mktemp("model"))
+    devices = [device(f"d{n}", link=data.draw(links)) for n in range(data.draw(st.integers(1, 4)))]
+    measured = {one.name: data.draw(profiles) for one in devices}
+    drawn = data.draw(allocations(graph, len(devices)))
+    allocation = replace(drawn, cluster=Cluster("drawn", tuple(devices), data.draw(links)))
+    check(graph, allocation)
+    bound = lower_bound(graph, allocation.cluster, measured)
+    found = reached(graph, allocation, measured)
+    assert bound.latency <= ROUNDED * found.latency
+    assert found.throughput <= ROUNDED * bound.throughput
+
+
+@pytest.mark.parametrize(("draw", "counts"), [(alexnet, (1, 2, 5, 12)), (vgg16, (1, 4, 12))])
+@pytest.mark.parametrize("objective", ["latency", "throughput"])
+def test_what_the_search_finds_is_above_it_and_near(
+    draw: Callable[[], Graph], counts: tuple[int, ...], objective: str
+) -> None:
+    graph, model = draw(), spec(objective=objective, parity=0)
+    for count in counts:
+        devices = equal_cluster(count, memory=LARGE)
+        bound, found = lower_bound(graph, devices), search(graph, devices, model).prediction
+        assert found is not None
+        latency, throughput = found.latency / bound.latency, bound.throughput / found.throughput
+        assert min(latency, throughput) >= 1 / ROUNDED
+        assert (latency if objective == "latency" else throughput) < 1.15 + 0.15 * count
+
+
+def test_a_thousand_devices_are_no_different() -> None:
+    graph = vgg16()
+    few, many = (lower_bound(graph, equal_cluster(count)) for count in (100, 1000))
+    assert many.latency < few.latency
+    assert many.throughput > few.throughput
+
+
+class TestMeasured:
+    """Devices with a database of kernels."""
+
+    @pytest.mark.parametrize("measured", [("pi1", "pi2"), ("pi2",)])
+    def test_no_allocation_beats_it(self, measured: tuple[str, ...]) -> None:
+        graph = convolutions()
+        kernels = {
+            one
+            for allocation in islice(
+                every_allocation(graph, EQUAL, spec(), parts=2, grid=2), 0, None, 7
+            )
+            for works in works_of(graph, lower(graph, allocation)).values()
+            for work in works
+            for one in work.kernels
+        }
+        points = [
+            Point(k, 1e-5 + (1 + k.size % 3) * k.macs / 5e9) for k in sorted(kernels, key=repr)
+        ]
+        board = replace(RASPBERRY_PI_3B, database=Database("board").with_points(points))
+        profiles = dict.fromkeys(measured, board)
+        bound = lower_bound(graph, EQUAL, profiles)
+        every = every_allocation(graph, EQUAL, spec(), parts=2, grid=2)
+        best = min(reached(graph, allocation, profiles).latency for allocation in every)
+        assert best / 5 < bound.latency <= ROUNDED * best
+
+
+def test_a_sum_that_would_leave_an_operator_to_its_readers_is_refused() -> None:
+    graph = perceptron()
+    shares = (Share("pi1", 0, 2048),)
+    stage = Stage("both", ("b", "a"), "input", shares)
+    with pytest.raises(PlanError, match="Gemm b is not only for the sum"):
+        check_split(graph, stage)
