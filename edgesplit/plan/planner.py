@@ -15,6 +15,7 @@ from edgesplit.graph.encoding import Request, with_encodings
 from edgesplit.graph.importer import import_model
 from edgesplit.graph.model import Graph, Pixels
 from edgesplit.plan.allocation import Allocation
+from edgesplit.plan.bound import Bound, lower_bound
 from edgesplit.plan.check import check
 from edgesplit.plan.conflicts import blaming_pins
 from edgesplit.plan.databases import class_of, load_databases
@@ -46,6 +47,16 @@ class Planned:
     graph: Graph
     lowered: Lowered
     measured: Measured = field(default_factory=dict)
+
+    @cached_property
+    def bound(self) -> Bound:
+        """What no allocation of the model on the cluster can beat, at these costs."""
+        return lower_bound(self.graph, self.allocation.cluster, self.measured)
+
+    @property
+    def gap(self) -> float:
+        """How many times better another allocation might be, by the model's objective."""
+        return self.bound.gap(self.allocation.predicted, self.allocation.model.objective)
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,8 @@ def plan_result(planned: Planned, path: Path | None, found: Findings) -> dict[st
         "file": plain(path),
         "stages": plain(allocation.stages),
         "prediction": plain(allocation.prediction),
+        "bound": plain(planned.bound),
+        "gap": planned.gap,
         "not_survived": _not_survived(planned),
         "explanation": plain(found.explanation),
         "strategies": plain(found.outcomes),
@@ -125,6 +127,7 @@ def _summary(planned: Planned, prediction: Prediction) -> list[str]:
     lines = [
         f"predicted latency: [bold]{format_seconds(prediction.latency)}[/]",
         f"predicted throughput: [bold]{prediction.throughput:.3g} requests/s[/]",
+        _limit(planned),
         f"loses no request when one of these dies: [bold]{survived}[/]",
     ]
     exposed = _not_survived(planned)
@@ -135,6 +138,14 @@ def _summary(planned: Planned, prediction: Prediction) -> list[str]:
     if idle:
         lines.append(f"idle, since using them would not help: {', '.join(idle)}")
     return lines
+
+
+def _limit(planned: Planned) -> str:
+    if planned.allocation.model.objective == "latency":
+        least = format_seconds(planned.bound.latency)
+        return f"no plan can be faster than {least} (this one is {planned.gap:.2f} times that)"
+    most = f"{planned.bound.throughput:.3g} requests/s"
+    return f"no plan can answer more than {most} ({planned.gap:.2f} times this one)"
 
 
 def _succession(follows: Succession) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from edgesplit.cost.profiles import NOTHING, Measured
 from edgesplit.graph.model import Graph
+from edgesplit.plan.allocation import Prediction
 from edgesplit.plan.bound.floor import Floor, floors, gateway_floor, least_hop, least_step
 from edgesplit.plan.bound.gates import Passage, passage
 from edgesplit.plan.bound.necessary import input_bytes, necessary
 from edgesplit.plan.bound.waiting import crowd, least_seconds
 from edgesplit.plan.bound.work import Demand, Prices, demands, prices
 from edgesplit.spec.cluster import Cluster
+
+Objective = Literal["latency", "throughput"]
 
 _MIXTURES = (0.0, 0.5, 1.0)
 """Ways to price devices of several kinds: the bound of each is valid, and the best is kept."""
@@ -27,6 +31,12 @@ class Bound:
 
     latency: float
     throughput: float
+
+    def gap(self, prediction: Prediction, objective: Objective) -> float:
+        """Return how many times better than predicted a plan might be; 1 if it is the best."""
+        if objective == "latency":
+            return prediction.latency / self.latency
+        return self.throughput / prediction.throughput
 
 
 def lower_bound(graph: Graph, cluster: Cluster, measured: Measured = NOTHING) -> Bound:
