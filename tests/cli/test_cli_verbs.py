@@ -30,6 +30,8 @@ def test_a_dry_run_of_a_plan_writes_nothing_and_its_json_says_so(started: Desk) 
     plan = started.json("plan", "cluster.yaml", "model.yaml", "--dry-run")
     assert plan["file"] is None
     assert plan["prediction"]["survives"] == ["pi2", "pi3", "pi4", "pi6"]
+    assert plan["prediction"]["latency"] == pytest.approx(plan["gap"] * plan["bound"]["latency"])
+    assert plan["gap"] >= 1
     assert set(plan["not_survived"]) == {"pi1", "pi5"}
     assert contents(started.folder) == before
 
