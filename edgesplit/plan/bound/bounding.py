@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from edgesplit.cost.profiles import NOTHING, Measured
@@ -35,7 +36,7 @@ class Bound:
     def gap(self, prediction: Prediction, objective: Objective) -> float:
         """Return how many times better than predicted a plan might be; 1 if it is the best."""
         if objective == "latency":
-            return prediction.latency / self.latency
+            return prediction.latency / self.latency if self.latency else inf
         return self.throughput / prediction.throughput
 
 
@@ -49,10 +50,11 @@ def lower_bound(graph: Graph, cluster: Cluster, measured: Measured = NOTHING) ->
     feeding = input_bytes(graph, needed) / _input_rate(devices, gateway)
     working = max(_working(order, work, price, devices) for price in priced)
     busy = max(price.of(work.values()) / sum(price.seconds) for price in priced)
-    return Bound(
-        latency=_around(graph, devices, gateway) + max(working, feeding),
-        throughput=1 / max(busy + least_step(devices), feeding, 2 * gateway.profile.end_seconds),
-    )
+    # Without heavy operators the gateway may have its answer by itself.
+    around = _around(graph, devices, gateway) if work else 0.0
+    ends = 2 * gateway.profile.end_seconds if work else 0.0
+    limit = max(busy + least_step(devices), feeding, ends)
+    return Bound(around + max(working, feeding), 1 / limit if limit else inf)
 
 
 def _around(graph: Graph, devices: Sequence[Floor], gateway: Floor) -> float:
