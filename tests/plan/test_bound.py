@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise, product
+from typing import cast
 
 import pytest
 from every_allocation import every_allocation
@@ -20,7 +21,7 @@ from edgesplit.cost.profiles import RASPBERRY_PI_3B, Profile
 from edgesplit.cost.simulate import simulate
 from edgesplit.errors import PlanError
 from edgesplit.graph.model import Graph
-from edgesplit.plan.allocation import Allocation, Share, Stage
+from edgesplit.plan.allocation import Allocation, Share, Split, Stage
 from edgesplit.plan.bound import Bound, lower_bound
 from edgesplit.plan.check import check
 from edgesplit.plan.check_split import check_split
@@ -150,6 +151,70 @@ def test_what_the_search_finds_is_above_it_and_near(
         latency, throughput = found.latency / bound.latency, bound.throughput / found.throughput
         assert min(latency, throughput) >= 1 / ROUNDED
         assert (latency if objective == "latency" else throughput) < 1.15 + 0.15 * count
+
+
+def deep(layers: int) -> Graph:
+    net = Sketch(1, 8192)
+    for index in range(layers):
+        net.fc(f"fc{index}", 8192)
+    return net.graph()
+
+
+def rows(graph: Graph, devices: Cluster) -> Iterator[Allocation]:
+    """Yield allocations of layers of 8192 rows, each in equal blocks under every split."""
+    names = [one.name for one in devices.devices]
+    cuts = [8192 * index // len(names) for index in range(len(names) + 1)]
+    shares = tuple(Share(d, *cut) for d, cut in zip(names, pairwise(cuts), strict=True))
+    layers = [(layer.name,) for layer in graph.layers]
+    kinds = [("output", ()), ("input", ()), ("input", shares)]
+    for chosen in product(kinds, repeat=len(layers)):
+        stages = (
+            Stage(layer[0], layer, cast("Split", split), shares, merge=merge)
+            for layer, (split, merge) in zip(layers, chosen, strict=True)
+        )
+        yield Allocation(devices, spec(), graph.digest, tuple(stages))
+
+
+@pytest.mark.parametrize(("layers", "count", "near"), [(2, 2, 1.1), (3, 2, 1.12), (3, 1, 1.1)])
+def test_far_devices_wait_for_each_other_where_they_must(
+    layers: int, count: int, near: float
+) -> None:
+    graph, devices = deep(layers), equal_cluster(count, link=Link(94.1e6 / 8, 20e-3))
+    bound = lower_bound(graph, devices).latency
+    best = min(reached(graph, one, {}).latency for one in rows(graph, devices))
+    assert bound <= ROUNDED * best <= near * bound
+
+
+def tiles(graph: Graph, devices: Cluster, parts: int) -> Allocation:
+    """Fuse all layers over the first device, in square tiles."""
+    layers = tuple(layer.name for layer in graph.layers)
+    side = graph.outputs[0].shape[-1]
+    cuts = list(pairwise(side * index // parts for index in range(parts + 1)))
+    owner = devices.devices[0].name
+    shares = tuple(Share(owner, tile=tile) for tile in product(cuts, cuts))
+    stage = Stage(layers[0], layers, "spatial", shares)
+    return Allocation(devices, spec(), graph.digest, (stage,))
+
+
+def test_tiles_that_arrive_are_computed_while_others_are_on_their_way() -> None:
+    graph, devices = Sketch(1, 64, 64, 64).conv("a", 8, 1).graph(), equal_cluster(1)
+    board = {"pi1": replace(QUICK, macs_per_second=24e6, weight_bytes_per_second=1e12)}
+    bound, found = (
+        lower_bound(graph, devices, board),
+        reached(graph, tiles(graph, devices, 8), board),
+    )
+    assert found.latency < 1.1 * bound.latency
+    assert bound.latency <= ROUNDED * found.latency
+
+
+def test_rows_that_nobody_needs_are_no_work() -> None:
+    graph, devices = strided(), equal_cluster(1, link=Link(1e12, 0.0))
+    board = {"pi1": replace(QUICK, macs_per_second=5e7, weight_bytes_per_second=1e12)}
+    bound = lower_bound(graph, devices, board)
+    apart = reached(graph, tiles(graph, devices, 6), board)
+    whole = reached(graph, tiles(graph, devices, 1), board)
+    assert apart.latency < 0.5 * whole.latency
+    assert bound.latency <= ROUNDED * apart.latency
 
 
 def test_a_thousand_devices_are_no_different() -> None:
