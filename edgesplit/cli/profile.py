@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -21,10 +22,11 @@ def profile(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Time a model's layers and their parts on the devices, for plans that predict well.
+    """Time a model's layers and their parts on the devices, and their links.
 
     One device of each class is measured; what is known already is not measured again.
     """
+    from edgesplit.operate.pairs import measure_links, unmeasured
     from edgesplit.operate.profile import profile_kernels, profiles_folder, todo
     from edgesplit.plan.databases import load_databases
     from edgesplit.plan.planner import graph_of, load_files
@@ -36,16 +38,19 @@ def profile(
     devices, spec = load_files(cluster, model)
     with working("reading the model"):
         graph = graph_of(spec, cache_folder())
-        wanted = todo(devices, graph, load_databases(profiles_folder()))
+        known = load_databases(profiles_folder())
+        wanted, pairs = todo(devices, graph, known), unmeasured(devices, known)
     if dry_run and as_json:
-        write_json(report.todo_result(wanted))
+        write_json(report.todo_result(wanted, pairs))
         return
     if dry_run:
-        report.show_todo(wanted)
+        report.show_todo(wanted, pairs)
         return
     with LaunchProgress() as progress:
         done = profile_kernels(devices, graph, wanted, progress, asking(), force=force)
+        links = measure_links(devices, pairs, progress, asking(), force=force)
+    kept = load_databases(profiles_folder())
     if as_json:
-        write_json(report.profile_result(done))
+        write_json(report.profile_result(done, links, kept))
     else:
-        report.show_profile(done, cluster, model)
+        report.show_profile(done, links, kept, f"{quote(str(cluster))} {quote(str(model))}")

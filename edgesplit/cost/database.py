@@ -66,9 +66,10 @@ class Database:
     """What kernels cost on a class of devices, in seconds.
 
     `models` are whole models by digest, measured in one session: kernels of one session are
-    faster than apart. `step` is what a task costs beside its kernels, `message` what each end of
-    a message does, both in the executor's own code. `links` are the links to other classes, and to
-    the gateway, as they were measured; plans are made with those of the cluster file.
+    faster than apart. `run` is what it costs to run a session at all, `step` what a task costs
+    beside its session, `message` what each end of a message does, both in the executor's own code.
+    `links` are those to other classes and to the gateway, by cluster, as messages found them; plans
+    are made with what the cluster file says.
     """
 
     name: str
@@ -76,9 +77,10 @@ class Database:
     points: tuple[Point, ...] = ()
     rates: Mapping[str, Rate] = field(default_factory=dict)
     models: Mapping[str, float] = field(default_factory=dict)
+    run: float = 0.0
     step: float | None = None
     message: float | None = None
-    links: Mapping[str, Link] = field(default_factory=dict)
+    links: Mapping[str, Mapping[str, Link]] = field(default_factory=dict)
     _seen: dict[Kernel, float] = field(default_factory=dict, compare=False, repr=False)
 
     def seconds(self, kernel: Kernel) -> float:

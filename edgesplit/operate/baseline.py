@@ -18,6 +18,7 @@ from edgesplit.operate.prepare import Progress, prepare_planned
 from edgesplit.operate.trial import Trial
 from edgesplit.plan.allocation import Allocation
 from edgesplit.plan.planner import Planned, plan_single
+from edgesplit.spec.cluster import Cluster
 from edgesplit.spec.cluster_file import PORTS
 from edgesplit.spec.units import format_bytes
 from edgesplit.zoo.cache import cache_folder
@@ -33,7 +34,9 @@ def single_device(trial: Trial, work: Workload, progress: Progress) -> Iterator[
         PlanError: The model fits no device that is reached over SSH; locally it runs regardless.
         EdgesplitError: The deployment failed.
     """
-    planned = plan_single(trial.graph, _beside(trial.allocation), cache_folder())
+    aside = beside(trial.allocation.cluster, "single")
+    alone = replace(trial.allocation, cluster=aside)
+    planned = plan_single(trial.graph, alone, cache_folder())
     with TemporaryDirectory(prefix="edgesplit-") as folder:
         prepared = prepare_planned(planned, "", progress)
         try:
@@ -63,14 +66,11 @@ def _note(allocation: Allocation) -> str:
     )
 
 
-def _beside(allocation: Allocation) -> Allocation:
-    """Return the allocation on devices whose folders and ports don't meet those in use."""
-    cluster = allocation.cluster
+def beside(cluster: Cluster, purpose: str) -> Cluster:
+    """Return a cluster of another name whose folders and ports don't meet those in use."""
     first = max(device.port for device in cluster.devices) + PORTS
     devices = tuple(
         replace(device, port=first + PORTS * index, root=None)
         for index, device in enumerate(cluster.devices)
     )
-    return replace(
-        allocation, cluster=replace(cluster, name=f"{cluster.name}-single", devices=devices)
-    )
+    return replace(cluster, name=f"{cluster.name}-{purpose}", devices=devices)

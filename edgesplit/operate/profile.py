@@ -5,24 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edgesplit.cost.database import Database, Point
-from edgesplit.deploy.crew import Crew, open_crew
+from edgesplit.deploy.crew import Crew
 from edgesplit.deploy.hosts import Ask
-from edgesplit.deploy.lock import locked
-from edgesplit.deploy.preflight import examine, require
 from edgesplit.deploy.programs import threads_of
-from edgesplit.deploy.provision import choose, provision
 from edgesplit.deploy.push import push_all
-from edgesplit.deploy.standing import look_everywhere
 from edgesplit.deploy.station import Station
-from edgesplit.deploy.steps import Step
-from edgesplit.errors import DeployError
 from edgesplit.graph.model import Graph
+from edgesplit.operate.idle import idle_devices
 from edgesplit.operate.prepare import Progress, Stage
 from edgesplit.plan.databases import class_of, save_database
 from edgesplit.plan.specimens import Specimen, group_sizes, specimens, whole_model
@@ -109,7 +103,7 @@ def profile_kernels(
     if not new:
         return tuple(kept)
     devices = [one.device for one in new.values()]
-    with _prepared(devices, cluster.name, progress, ask, force=force) as crew:
+    with idle_devices(devices, cluster.name, progress, ask, force=force) as crew:
         packs = {name: _pack(graph, one, crew, progress) for name, one in new.items()}
         blobs = {name: {_blob(made): made.content} for name, made in packs.items()}
         push_all(crew, blobs, lambda *told: progress(Stage("push", told[1], told[2], told[0])))
@@ -142,38 +136,6 @@ def _kept(one: Todo) -> Profiled:
     return Profiled(one.device.name, one.database, file, 0)
 
 
-@contextmanager
-def _prepared(
-    devices: Sequence[Device], cluster: str, progress: Progress, ask: Ask | None, *, force: bool
-) -> Iterator[Crew]:
-    """Yield devices that are ours alone, and have the Python that executors run with."""
-
-    def tell(step: Step) -> None:
-        progress(Stage(step.name, step.done, step.total, step.device))
-
-    with open_crew(devices, cluster, ask) as crew:
-        progress(Stage("probe"))
-        require(examine(crew))
-        if not force:
-            _refuse_busy(crew)
-        outfit = choose(crew, tell)
-        with locked(crew, tell):
-            provision(crew, outfit, tell)
-            yield crew
-
-
-def _refuse_busy(crew: Crew) -> None:
-    standings = look_everywhere(crew)
-    busy = [name for name, one in standings.items() if any(slot.running for slot in one.slots)]
-    if busy:
-        raise DeployError(
-            "an executor runs there: each would disturb the other",
-            where=", ".join(busy),
-            remedy="stop the deployment first (edgesplit down ALLOCATION), or measure beside it "
-            "with --force",
-        )
-
-
 def _pack(graph: Graph, one: Todo, crew: Crew, progress: Progress) -> Pack:
     found, device = crew.stations[one.device.name].found, one.device
     memory = found.memory.available if device.connection == "local" else device.memory
@@ -196,7 +158,7 @@ def _profile(station: Station, graph: Graph, one: Todo, made: Pack, progress: Pr
     whole = [(graph.digest, seconds) for one, seconds in costs.items() if one.kernel is None]
     database = one.database.with_points(points) if points else one.database
     models = {**database.models, **dict(whole)}
-    database = replace(database, machine=hello["machine"], models=models)
+    database = replace(database, machine=hello["machine"], models=models, run=_digits(idle))
     file = save_database(database, profiles_folder())
     failed = dict.fromkeys(line["failed"] for line in lines if "failed" in line)
     return Profiled(

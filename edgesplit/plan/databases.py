@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -28,9 +29,11 @@ _SUFFIX = ".yaml"
 
 _HEADER = """\
 # What kernels cost on one class of devices, measured there by `edgesplit profile`.
-# Times are seconds, links bytes a second. A line says how an operator's time grows:
-# start + mac * macs + weight * weight bytes + moved * bytes of activations read and made;
-# `error` is its mean relative distance from the kernels it was fitted to.
+# Times are seconds, links bytes a second. `run` is what a session costs beside its kernels, `step`
+# a task beside its session, `message` each end of a message.
+# A line says how an operator's time grows: start + mac * macs + weight * weight bytes
+# + moved * bytes of activations read and made; `error` is its mean relative distance from the
+# kernels it was fitted to.
 # Kernels, by operator and form: [elements made, macs, weight bytes, moved bytes, seconds].
 # Delete the file to measure anew.
 """
@@ -64,9 +67,10 @@ class DatabaseFile(Section):
     edgesplit: Literal[1]
     device: str
     machine: str = ""
+    run: _Count = 0.0
     step: _Count | None = None
     message: _Count | None = None
-    links: dict[str, LinkSection] = Field(default_factory=dict)
+    links: dict[str, dict[str, LinkSection]] = Field(default_factory=dict)
     models: dict[str, _Seconds] = Field(default_factory=dict)
     lines: dict[str, LineSection] = Field(default_factory=dict)
     kernels: dict[str, dict[str, tuple[_Row, ...]]] = Field(default_factory=dict)
@@ -109,9 +113,13 @@ def load_database(path: Path) -> Database:
         points=tuple(_points(file)),
         rates={op: Rate(**dict(line)) for op, line in file.lines.items()},
         models=file.models,
+        run=file.run,
         step=file.step,
         message=file.message,
-        links={end: Link(link.bandwidth, link.latency) for end, link in file.links.items()},
+        links={
+            cluster: {end: Link(link.bandwidth, link.latency) for end, link in links.items()}
+            for cluster, links in file.links.items()
+        },
     )
 
 
@@ -166,28 +174,18 @@ def _plain(database: Database) -> dict[str, Any]:
         "edgesplit": FORMAT,
         "device": database.name,
         "machine": database.machine,
+        "run": database.run,
         "step": database.step,
         "message": database.message,
         "links": {
-            end: {"bandwidth": link.bandwidth, "latency": link.latency}
-            for end, link in database.links.items()
+            cluster: {end: asdict(link) for end, link in links.items()}
+            for cluster, links in database.links.items()
         },
         "models": dict(database.models),
-        "lines": {op: _line(rate) for op, rate in database.rates.items()},
+        "lines": {op: asdict(rate) for op, rate in database.rates.items()},
         "kernels": _kernels(database),
     }
     return {key: value for key, value in told.items() if value is not None and value != {}}
-
-
-def _line(rate: Rate) -> dict[str, float]:
-    return {
-        "start": rate.start,
-        "mac": rate.mac,
-        "weight": rate.weight,
-        "moved": rate.moved,
-        "error": rate.error,
-        "points": rate.points,
-    }
 
 
 def _kernels(database: Database) -> dict[str, dict[str, list[list[float]]]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from shlex import quote
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -12,19 +10,30 @@ from rich.markup import escape
 from rich.table import Table
 
 from edgesplit.cost.database import ANY, Database, Rate
+from edgesplit.operate.pairs import Measured
 from edgesplit.operate.profile import Profiled, Todo
 from edgesplit.report.console import people, plain, say
-from edgesplit.spec.units import format_seconds
+from edgesplit.spec.cluster import Device, Link
+from edgesplit.spec.units import format_rate, format_seconds
+
+Pairs = Sequence[tuple[Device, Device]]
+"""Two devices each whose link is to be measured."""
+
 
 _HEADINGS = ("operator", "kernels", "start", "GMAC/s", "weights GB/s", "moved GB/s", "error")
 
 
-def todo_result(wanted: Sequence[Todo]) -> list[dict[str, Any]]:
+def todo_result(wanted: Sequence[Todo], pairs: Pairs) -> dict[str, Any]:
     """Return what would be measured, as machines read it."""
-    return [{"class": one.name, "device": one.device.name, **_counts(one)} for one in wanted]
+    return {
+        "classes": [
+            {"class": one.name, "device": one.device.name, **_counts(one)} for one in wanted
+        ],
+        "links": [[one.name, other.name] for one, other in pairs],
+    }
 
 
-def show_todo(wanted: Sequence[Todo]) -> None:
+def show_todo(wanted: Sequence[Todo], pairs: Pairs) -> None:
     """Print what would be measured where."""
     console = people()
     for one in wanted:
@@ -34,41 +43,49 @@ def show_todo(wanted: Sequence[Todo]) -> None:
             f"[bold]{escape(one.name)}[/]: would time {counts['specimens']} sub-models on "
             f"{escape(one.device.name)}; {counts['known']} kernels are known",
         )
+    for ends in pairs:
+        names = " and ".join(escape(device.name) for device in ends)
+        say(console, f"would measure the link of {names}")
 
 
-def profile_result(done: Sequence[Profiled]) -> list[dict[str, Any]]:
-    """Return profiles as machines read them; the measured kernels are in the files."""
-    return [
-        {
-            "class": one.database.name,
-            "machine": one.database.machine,
-            "device": one.device,
-            "file": str(one.file),
-            "measured": one.measured,
-            "left_out": one.heavy,
-            "failed": list(one.failed),
-            "models": plain(one.database.models),
-            "step": one.database.step,
-            "message": one.database.message,
-            "links": plain(one.database.links),
-            "lines": {
-                op: {**plain(rate), "worst": worst(one.database, op)}
-                for op, rate in one.database.rates.items()
-            },
-        }
-        for one in done
-    ]
+def profile_result(
+    done: Sequence[Profiled], links: Sequence[Measured], databases: Mapping[str, Database]
+) -> dict[str, Any]:
+    """Return profiles as machines read them; the measured kernels are in the files.
+
+    Args:
+        done: What was measured of each class.
+        links: The links that were measured.
+        databases: What is known of the classes now.
+    """
+    return {
+        "classes": [_class_result(one, databases[one.database.name]) for one in done],
+        "links": [plain(one) | {"overstated": one.overstated} for one in links],
+    }
 
 
-def show_profile(done: Sequence[Profiled], cluster: Path, model: Path) -> None:
-    """Print the lines of each class with their errors, and what comes next."""
+def show_profile(
+    done: Sequence[Profiled],
+    links: Sequence[Measured],
+    databases: Mapping[str, Database],
+    files: str,
+) -> None:
+    """Print the lines of each class with their errors, the links, and what comes next.
+
+    Args:
+        done: What was measured of each class.
+        links: The links that were measured.
+        databases: What is known of the classes now.
+        files: The cluster and the model file, as words of a command line.
+    """
     console = people()
     for one in done:
-        console.print(_table(one))
-        for line in _notes(one):
+        console.print(_table(one.database))
+        for line in _notes(one, databases[one.database.name]):
             say(console, line)
-    words = " ".join(quote(str(path)) for path in (cluster, model))
-    say(console, f"next: edgesplit plan {escape(words)}")
+    for link in links:
+        say(console, _told(link))
+    say(console, f"next: edgesplit plan {escape(files)}")
 
 
 def worst(database: Database, op: str) -> float:
@@ -86,8 +103,27 @@ def _counts(one: Todo) -> dict[str, int]:
     return {"specimens": len(one.specimens), "known": one.known}
 
 
-def _table(one: Profiled) -> Table:
-    database = one.database
+def _class_result(one: Profiled, database: Database) -> dict[str, Any]:
+    return {
+        "class": database.name,
+        "machine": database.machine,
+        "device": one.device,
+        "file": str(one.file),
+        "measured": one.measured,
+        "left_out": one.heavy,
+        "failed": list(one.failed),
+        "models": plain(database.models),
+        "run": database.run,
+        "step": database.step,
+        "message": database.message,
+        "links": plain(database.links),
+        "lines": {
+            op: {**plain(rate), "worst": worst(database, op)} for op, rate in database.rates.items()
+        },
+    }
+
+
+def _table(database: Database) -> Table:
     title = f"{database.name} ({database.machine})" if database.machine else database.name
     table = Table(title=escape(title), box=box.SIMPLE_HEAD)
     for heading in (*_HEADINGS, "worst"):
@@ -102,9 +138,24 @@ def _row(rate: Rate) -> tuple[str, ...]:
     return (str(rate.points), format_seconds(rate.start), *speeds, f"{rate.error:.0%}")
 
 
-def _notes(one: Profiled) -> list[str]:
-    notes = [f"{one.measured} kernels measured on {escape(one.device)}: {escape(str(one.file))}"]
+def _notes(one: Profiled, database: Database) -> Iterator[str]:
+    yield f"{one.measured} kernels measured on {escape(one.device)}: {escape(str(one.file))}"
     if one.heavy:
-        notes.append(f"{one.heavy} left out: their weights are more than its memory holds")
-    notes += [f"[yellow]not timed:[/] {escape(reason)}" for reason in one.failed]
-    return notes
+        yield f"{one.heavy} left out: their weights are more than its memory holds"
+    for reason in one.failed:
+        yield f"[yellow]not timed:[/] {escape(reason)}"
+    if database.step is not None and database.message is not None:
+        step, message = format_seconds(database.step), format_seconds(database.message)
+        yield f"beside its session a task takes {step}, each end of a message {message}"
+
+
+def _told(one: Measured) -> str:
+    ends = escape(" - ".join(one.ends))
+    found, claimed = _link(one.link), _link(one.stated)
+    if one.overstated:
+        return f"[yellow]{ends}: {found}, far less than the cluster file says: {claimed}[/]"
+    return f"{ends}: {found}; the cluster file says {claimed}"
+
+
+def _link(link: Link) -> str:
+    return f"{format_rate(link.bandwidth)}, {format_seconds(link.latency)}"
