@@ -54,8 +54,8 @@ _LEAST_PER_BYTE = 1e-12
 class Passes:
     """What a pair of devices showed: `there` between them, `entry` from and to the gateway.
 
-    A latency is one way, and holds what both ends do for a message. `step` are seconds of a task
-    beside its session, by device.
+    A latency is one way, and holds what both ends do for a message. `step` are seconds from a
+    task's inputs to its start, by device: nothing else was to be done there.
     """
 
     there: Link
@@ -106,10 +106,10 @@ def passes(table: TaskTable, traces: Sequence[Trace], latencies: Mapping[int, fl
     rows = _rows([task.id for task in chain], index_traces(traces), latencies)
     sizes = [_bytes_made(table, task) for task in chain]
     between = _fit(_round_trips(rows, sizes))
-    outside = median(latencies[row[0].request] - (row[-1].sent - row[0].formed) for row in rows)
+    outside = median(latencies[row[0].request] - (row[-1].end - row[0].formed) for row in rows)
     carried = _bytes_made(table, table.source) + sizes[-1]
     entry = Link(carried / max(outside - 2 * between.latency, _TICK), between.latency)
-    steps = {device: median(_steps(rows, device)) for device in table.devices}
+    steps = {device: median(_waits(rows, device)) for device in table.devices}
     return Passes(between, entry, steps)
 
 
@@ -173,16 +173,17 @@ def _round_trips(
 ) -> Iterator[tuple[int, float]]:
     """Yield bytes and seconds on the way, there and back, from every task that hears an echo."""
     for at in range(len(sizes) - 2):
-        trips = (row[at + 2].formed - row[at].sent - _stay(row[at + 1]) for row in rows)
+        trips = (row[at + 2].formed - row[at].end - _stay(row[at + 1]) for row in rows)
         yield sizes[at] + sizes[at + 1], max(median(trips), _TICK)
 
 
 def _stay(trace: Trace) -> float:
-    return trace.sent - trace.formed
+    """Return what a task took until it had its result: to send it is part of the way."""
+    return trace.end - trace.formed
 
 
-def _steps(rows: Sequence[Sequence[Trace]], device: str) -> Iterator[float]:
-    return (t.waiting + t.overhead for row in rows for t in row if t.device == device)
+def _waits(rows: Sequence[Sequence[Trace]], device: str) -> Iterator[float]:
+    return (trace.waiting for row in rows for trace in row if trace.device == device)
 
 
 def _fit(trips: Iterable[tuple[int, float]]) -> Link:

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from edgesplit.cost.database import Database, Point
 from edgesplit.deploy.crew import Crew
 from edgesplit.deploy.hosts import Ask
-from edgesplit.deploy.programs import threads_of
-from edgesplit.deploy.push import push_all
-from edgesplit.deploy.station import Station
 from edgesplit.graph.model import Graph
 from edgesplit.operate.idle import idle_devices
 from edgesplit.operate.prepare import Progress, Stage
+from edgesplit.operate.timing import Timed, time_specimens
 from edgesplit.plan.databases import class_of, save_database
 from edgesplit.plan.specimens import Specimen, group_sizes, specimens, whole_model
-from edgesplit.shards.specimens import EMPTY, Pack, pack
+from edgesplit.shards.specimens import Pack, pack
 from edgesplit.spec.cluster import Cluster, Device
 from edgesplit.zoo.cache import cache_folder
 
 # Files of specimens and their weights may take this part of the disk that is free.
 _DISK = 0.5
-_REMOVAL_SECONDS = 60.0
 # Less can't be told from how long it takes to run a session.
 _LEAST = 1e-6
 
@@ -105,23 +99,18 @@ def profile_kernels(
     devices = [one.device for one in new.values()]
     with idle_devices(devices, cluster.name, progress, ask, force=force) as crew:
         packs = {name: _pack(graph, one, crew, progress) for name, one in new.items()}
-        blobs = {name: {_blob(made): made.content} for name, made in packs.items()}
-        push_all(crew, blobs, lambda *told: progress(Stage("push", told[1], told[2], told[0])))
-
-        def work(station: Station) -> Profiled:
-            name = station.device.name
-            return _profile(station, graph, new[name], packs[name], progress)
-
-        done, failures = crew.attempt(work)
-        crew.refuse(failures)
-    return (*done.values(), *kept)
+        timed = time_specimens(crew, packs, progress)
+        done = [_keep(new[name], graph, packs[name], one) for name, one in timed.items()]
+        crew.refuse({name: one.error for name, one in timed.items() if one.error})
+    return (*done, *kept)
 
 
 def _todo(device: Device, database: Database, graph: Graph, every: Sequence[Specimen]) -> Todo:
     known = {point.kernel for point in database.points}
     new = [one for one in every if one.kernel not in known]
     whole = [] if graph.digest in database.models else [whole_model(graph)]
-    return Todo(database.name, device, database, (*whole, *new), len(every) - len(new))
+    # The model comes last: what needs most memory must not cost what is known by then.
+    return Todo(database.name, device, database, (*new, *whole), len(every) - len(new))
 
 
 def _site(device: Device) -> Device:
@@ -143,53 +132,21 @@ def _pack(graph: Graph, one: Todo, crew: Crew, progress: Progress) -> Pack:
     return pack(graph, one.specimens, limit, lambda n, of: progress(Stage("build", n, of)))
 
 
-def _blob(made: Pack) -> str:
-    return f"{hashlib.sha256(made.content).hexdigest()}.zip"
-
-
-def _profile(station: Station, graph: Graph, one: Todo, made: Pack, progress: Progress) -> Profiled:
-    """Time specimens on a device, and keep in its database what they cost."""
-    hello, *lines = _lines(station, made, progress)
-    taken = {line["name"]: line["seconds"] for line in lines if "seconds" in line}
+def _keep(one: Todo, graph: Graph, made: Pack, timed: Timed) -> Profiled:
+    """Put what was timed into the database of its class, and that into its file."""
     # What it costs to run a session at all is no kernel's: a task pays it once.
-    idle = taken.pop(EMPTY, 0.0)
-    costs = {made.specimens[name]: _digits(max(_LEAST, t - idle)) for name, t in taken.items()}
-    points = [Point(one.kernel, seconds) for one, seconds in costs.items() if one.kernel]
-    whole = [(graph.digest, seconds) for one, seconds in costs.items() if one.kernel is None]
-    database = one.database.with_points(points) if points else one.database
-    models = {**database.models, **dict(whole)}
-    database = replace(database, machine=hello["machine"], models=models, run=_digits(idle))
-    file = save_database(database, profiles_folder())
-    failed = dict.fromkeys(line["failed"] for line in lines if "failed" in line)
-    return Profiled(
-        station.device.name, database, file, len(points), len(made.heavy), tuple(failed)
+    costs = [(of, max(_LEAST, seconds - timed.run)) for of, seconds in timed.seconds]
+    points = [Point(of.kernel, _digits(seconds)) for of, seconds in costs if of.kernel]
+    models = [(graph.digest, _digits(seconds)) for of, seconds in costs if of.kernel is None]
+    database = replace(
+        one.database.with_points(points) if points else one.database,
+        machine=timed.machine,
+        run=_digits(timed.run),
+        models={**one.database.models, **dict(models)},
     )
-
-
-def _lines(station: Station, made: Pack, progress: Progress) -> list[dict[str, Any]]:
-    """Run the specimens on a device and return what it tells of each; nothing is left there."""
-    device, blob = station.device, _blob(made)
-    words = str(threads_of(device)), blob
-    lines: list[dict[str, Any]] = []
-    try:
-        with station.stream("profile", *words) as pieces:
-            for line in _split(pieces):
-                lines.append(json.loads(line))
-                total = len(made.specimens) + 2
-                progress(Stage("profile", len(lines), total, device.name))
-    finally:
-        root = station.found.root
-        leftovers = [f"{root}/profile", station.blob(blob)]
-        station.host.run(["rm", "-rf", *leftovers], timeout=_REMOVAL_SECONDS)
-    return lines
-
-
-def _split(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the lines of JSON in a stream; a login shell may write others before them."""
-    rest = b""
-    for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\n")
-        yield from (line for line in whole if line.startswith(b"{"))
+    file = save_database(database, profiles_folder())
+    failed = tuple(timed.failed)
+    return Profiled(one.device.name, database, file, len(points), len(made.heavy), failed)
 
 
 def _digits(seconds: float) -> float:
