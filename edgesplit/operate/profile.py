@@ -9,11 +9,12 @@ from pathlib import Path
 from edgesplit.cost.database import Database, Point
 from edgesplit.deploy.crew import Crew
 from edgesplit.deploy.hosts import Ask
+from edgesplit.errors import HostError
 from edgesplit.graph.model import Graph
 from edgesplit.operate.idle import idle_devices
 from edgesplit.operate.prepare import Progress, Stage
 from edgesplit.operate.timing import Timed, time_specimens
-from edgesplit.plan.databases import class_of, save_database
+from edgesplit.plan.databases import class_of, database_path, save_database
 from edgesplit.plan.specimens import Specimen, group_sizes, specimens, whole_model
 from edgesplit.shards.specimens import Pack, pack
 from edgesplit.spec.cluster import Cluster, Device
@@ -102,6 +103,7 @@ def profile_kernels(
         timed = time_specimens(crew, packs, progress)
         done = [_keep(new[name], graph, packs[name], one) for name, one in timed.items()]
         crew.refuse({name: one.error for name, one in timed.items() if one.error})
+    _refuse_blank(done)
     return (*done, *kept)
 
 
@@ -144,9 +146,21 @@ def _keep(one: Todo, graph: Graph, made: Pack, timed: Timed) -> Profiled:
         run=_digits(timed.run),
         models={**one.database.models, **dict(models)},
     )
-    file = save_database(database, profiles_folder())
+    file = database_path(database.name, profiles_folder())
+    if database.points:
+        save_database(database, profiles_folder())
     failed = tuple(timed.failed)
     return Profiled(one.device.name, database, file, len(points), len(made.heavy), failed)
+
+
+def _refuse_blank(done: Sequence[Profiled]) -> None:
+    for one in done:
+        if not one.database.points:
+            raise HostError(
+                f"none of the sub-models could be timed: {'; '.join(one.failed[:1])}",
+                where=one.device,
+                remedy="install the same onnxruntime there as on the controller",
+            )
 
 
 def _digits(seconds: float) -> float:
