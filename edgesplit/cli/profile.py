@@ -19,6 +19,9 @@ def profile(
     force: Annotated[
         bool, typer.Option("--force", help="Measure beside a deployment that runs there.")
     ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Measure what is known already as well.")
+    ] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -39,7 +42,8 @@ def profile(
     with working("reading the model"):
         graph = graph_of(spec, cache_folder())
         known = load_databases(profiles_folder())
-        wanted, pairs = todo(devices, graph, known), unmeasured(devices, known)
+        wanted = todo(devices, graph, known, again=again)
+        pairs = unmeasured(devices, known, again=again)
     if dry_run and as_json:
         write_json(report.todo_result(wanted, pairs))
         return

@@ -37,13 +37,13 @@ class Measured:
 
 
 def unmeasured(
-    cluster: Cluster, databases: Mapping[str, Database]
+    cluster: Cluster, databases: Mapping[str, Database], *, again: bool = False
 ) -> tuple[tuple[Device, Device], ...]:
-    """Return the pairs of devices whose link would tell something new."""
+    """Return the pairs of devices whose link would tell something new, or all of them `again`."""
     return tuple(
         (one, other)
         for one, other in _pairs(cluster)
-        if class_of(other) not in _links(databases.get(class_of(one)), cluster)
+        if again or class_of(other) not in _links(databases.get(class_of(one)), cluster)
     )
 
 

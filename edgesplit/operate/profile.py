@@ -41,14 +41,16 @@ class Todo:
 class Profiled:
     """A class of devices as it is known now.
 
-    `measured` are new points, `heavy` how many specimens have more weights than its memory holds,
-    `failed` why others could not be timed, each once.
+    `measured` are new points; `load` is how many processes wanted to run there, a core, as it
+    began: more than a few tenths disturb. `heavy` is how many specimens have more weights than its
+    memory holds, `failed` why others could not be timed, each once.
     """
 
     device: str
     database: Database
     file: Path
     measured: int
+    load: float = 0.0
     heavy: int = 0
     failed: tuple[str, ...] = ()
 
@@ -58,13 +60,18 @@ def profiles_folder() -> Path:
     return cache_folder() / "profiles"
 
 
-def todo(cluster: Cluster, graph: Graph, databases: Mapping[str, Database]) -> tuple[Todo, ...]:
-    """Return what is to be measured of a model on each class of a cluster's devices."""
+def todo(
+    cluster: Cluster, graph: Graph, databases: Mapping[str, Database], *, again: bool = False
+) -> tuple[Todo, ...]:
+    """Return what is to be measured of a model on each class of a cluster's devices.
+
+    What is known is left out, unless it is to be measured `again`.
+    """
     chosen = {class_of(device): _site(device) for device in reversed(cluster.devices)}
     sizes = group_sizes(len(cluster.devices))
     every = specimens(graph, sizes)
     return tuple(
-        _todo(device, databases.get(name, Database(name)), graph, every)
+        _todo(device, databases.get(name, Database(name)), graph, every, again=again)
         for name, device in sorted(chosen.items())
     )
 
@@ -107,10 +114,17 @@ def profile_kernels(
     return (*done, *kept)
 
 
-def _todo(device: Device, database: Database, graph: Graph, every: Sequence[Specimen]) -> Todo:
-    known = {point.kernel for point in database.points}
+def _todo(
+    device: Device,
+    database: Database,
+    graph: Graph,
+    every: Sequence[Specimen],
+    *,
+    again: bool,
+) -> Todo:
+    known = set() if again else {point.kernel for point in database.points}
     new = [one for one in every if one.kernel not in known]
-    whole = [] if graph.digest in database.models else [whole_model(graph)]
+    whole = [whole_model(graph)] if again or graph.digest not in database.models else []
     # The model comes last: what needs most memory must not cost what is known by then.
     return Todo(database.name, device, database, (*new, *whole), len(every) - len(new))
 
@@ -150,7 +164,8 @@ def _keep(one: Todo, graph: Graph, made: Pack, timed: Timed) -> Profiled:
     if database.points:
         save_database(database, profiles_folder())
     failed = tuple(timed.failed)
-    return Profiled(one.device.name, database, file, len(points), len(made.heavy), failed)
+    heavy = len(made.heavy)
+    return Profiled(one.device.name, database, file, len(points), timed.load, heavy, failed)
 
 
 def _refuse_blank(done: Sequence[Profiled]) -> None:

@@ -27,11 +27,13 @@ _REMOVAL_SECONDS = 60.0
 class Timed:
     """What a device told: its `machine`, and seconds of specimens, or why there are none.
 
+    `load` is how many processes wanted to run, a core, as it began.
     `run` are the seconds of a session that computes nothing. `error` is what it ended of, if it
     didn't come to the end.
     """
 
     machine: str = ""
+    load: float = 0.0
     run: float = 0.0
     seconds: list[tuple[Specimen, float]] = field(default_factory=list)
     failed: dict[str, None] = field(default_factory=dict)
@@ -107,7 +109,7 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
 def _note(timed: Timed, made: Pack, line: Mapping[str, Any]) -> None:
     name = line.get("name")
     if name is None:
-        timed.machine = line["machine"]
+        timed.machine, timed.load = line["machine"], line["load"]
     elif "failed" in line:
         timed.failed[line["failed"]] = None
     elif name == EMPTY:

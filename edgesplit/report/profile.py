@@ -16,6 +16,9 @@ from edgesplit.report.console import people, plain, say
 from edgesplit.spec.cluster import Device, Link
 from edgesplit.spec.units import format_rate, format_seconds
 
+_BUSY = 0.5
+"""Processes a core that want to run, from which on times are not to be trusted."""
+
 Pairs = Sequence[tuple[Device, Device]]
 """Two devices each whose link is to be measured."""
 
@@ -110,6 +113,7 @@ def _class_result(one: Profiled, database: Database) -> dict[str, Any]:
         "device": one.device,
         "file": str(one.file),
         "measured": one.measured,
+        "load": one.load,
         "left_out": one.heavy,
         "failed": list(one.failed),
         "models": plain(database.models),
@@ -140,6 +144,11 @@ def _row(rate: Rate) -> tuple[str, ...]:
 
 def _notes(one: Profiled, database: Database) -> Iterator[str]:
     yield f"{one.measured} kernels measured on {escape(one.device)}: {escape(str(one.file))}"
+    if one.load > _BUSY:
+        yield (
+            f"[yellow]{escape(one.device)} was busy: {one.load:.1f} processes a core wanted to "
+            "run[/]; measure with --again when it is idle"
+        )
     if one.heavy:
         yield f"{one.heavy} left out: their weights are more than its memory holds"
     for reason in one.failed:

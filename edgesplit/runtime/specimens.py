@@ -42,8 +42,8 @@ def measure(root: Root, name: str, threads: int, tell: Callable[[object], None])
         root: The device's folder.
         name: The archive's name there.
         threads: Threads within one operator, as an executor here has them.
-        tell: Told first of the machine, then of each specimen: its name, and its seconds or why
-            there are none.
+        tell: Told first of the machine and how busy it is (processes that want to run, a core),
+            then of each specimen: its name, and its seconds or why there are none.
 
     Raises:
         RuntimeFault: There is no such archive, or it is none.
@@ -52,7 +52,7 @@ def measure(root: Root, name: str, threads: int, tell: Callable[[object], None])
     shutil.rmtree(folder, ignore_errors=True)
     try:
         names = _unpack(archive, folder)
-        tell({"machine": machine()})
+        tell({"machine": machine(), "load": os.getloadavg()[0] / (os.cpu_count() or 1)})
         return_freed_memory()
         for one in names:
             tell({"name": one, **_time(folder / one, threads)})
