@@ -70,6 +70,8 @@ def test_a_paced_device_is_as_fast_as_this_machine_and_nothing_is_measured_twice
     assert one["specimens"] == 0
     assert one["known"] > 20
     assert would["links"] == [["a", "b"]]
+    (anew,) = desk.json("profile", "paced.yaml", "model.yaml", "--dry-run", "--again")["classes"]
+    assert anew["specimens"] == one["known"] + 1
     assert (desk.cache / "profiles" / "this-machine.yaml").read_bytes() == before
 
 
