@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from edgesplit.cost.kernel import Kernel, anchors, kernel
+from edgesplit.cost.kernel import Kernel, anchors
 from edgesplit.dataflow.region import Region
 from edgesplit.graph import ops
 from edgesplit.graph.following import CHANNELS, SPACE, keeps_tiles, leaving
 from edgesplit.graph.model import Graph, Layer, Node
-from edgesplit.graph.slicing import Partial, constant_bytes, macs, needs, useful
+from edgesplit.graph.slicing import Partial, needs, useful
 from edgesplit.plan.shard import ShardSpec
+from edgesplit.plan.tasks import task_works
 
 MOST = 400
 """Specimens of one model at most: those in the middle of large maps and whole ones come first."""
@@ -145,25 +146,16 @@ def _specimen(group: _Group, box: Region, partial: Partial | None = None) -> Ite
     read = sorted(name for name in boxes if name not in made and not values[name].constant)
     if anchor not in nodes or not all(values[name].portable for name in (*read, *names)):
         return
-    yield Specimen(
-        ShardSpec(
-            task=0,
-            nodes=tuple(node.name for node in nodes),
-            inputs=tuple((name, boxes[name]) for name in read),
-            outputs=tuple(wanted.items()),
-            partial=partial,
-        ),
-        _kernel(graph, anchor, boxes, partial),
+    spec = ShardSpec(
+        task=0,
+        nodes=tuple(node.name for node in nodes),
+        inputs=tuple((name, boxes[name]) for name in read),
+        outputs=tuple(wanted.items()),
+        partial=partial,
     )
-
-
-def _kernel(graph: Graph, node: Node, boxes: dict[str, Region], partial: Partial | None) -> Kernel:
-    count = float(macs(graph, node, boxes[node.outputs[0]])) if node.outputs[0] in boxes else 0.0
-    reads = ops.reduces(graph, node) if partial else None
-    if partial is not None and reads is not None:
-        count *= (partial.hi - partial.lo) / reads.extent
-    weights = constant_bytes(graph, {name: boxes[name] for name in node.reads if name in boxes})
-    return kernel(graph, node, boxes, count, weights)
+    works = task_works(graph, spec, {anchor.name})
+    (priced,) = (one for work in works for one in work.kernels)
+    yield Specimen(spec, priced)
 
 
 def _makes(group: _Group, block: Region) -> bool:
