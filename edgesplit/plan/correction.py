@@ -78,7 +78,8 @@ def _kernels(
         profile = profile_of(device, planned.measured)
         kernels = [kernel for work in works[number] for kernel in work.kernels]
         expected = sum(_alone(profile, kernel) for kernel in kernels)
-        taken = seconds - profile.held_seconds * message_ends(table, task)
+        run = profile.database.run * profile.scale if profile.database else 0.0
+        taken = seconds - run - profile.held_seconds * message_ends(table, task)
         for kernel in kernels if expected else ():
             part = _alone(profile, kernel) / expected
             yield class_of(device), kernel, max(LEAST, taken * part / profile.scale)

@@ -48,14 +48,15 @@ def _profile(
         board,
         macs_per_second=_rate(macs, maps, database) or board.macs_per_second,
         weight_bytes_per_second=_rate(weights, matrices, database) or board.weight_bytes_per_second,
-        step_seconds=board.step_seconds if database.step is None else database.step,
+        step_seconds=(board.step_seconds if database.step is None else database.step)
+        + database.run,
         message_seconds=board.message_seconds if database.message is None else database.message,
         database=database,
     )
     if device.pace is None:
         return found
     whole = database.models.get(graph.digest) or sum(map(database.seconds, kernels))
-    return _paced(found, slowdown(device.pace, graph, whole))
+    return _paced(found, slowdown(device.pace, graph, whole + database.run), database.run)
 
 
 def _rate(amount: float, kernels: Iterable[Kernel], database: Database) -> float:
@@ -63,15 +64,17 @@ def _rate(amount: float, kernels: Iterable[Kernel], database: Database) -> float
     return amount / seconds if seconds else 0.0
 
 
-def _paced(found: Profile, factor: float) -> Profile:
+def _paced(found: Profile, factor: float, run: float) -> Profile:
     """Return the profile of a device that holds its tasks back; what edgesplit itself costs stays.
 
-    An end of a message is held back with the task that it belongs to.
+    Running a session at all, `run` seconds, is slowed down with it, and an end of a message is held
+    back with the task that it belongs to.
     """
     return replace(
         found,
         macs_per_second=found.macs_per_second / factor,
         weight_bytes_per_second=found.weight_bytes_per_second / factor,
+        step_seconds=found.step_seconds + (factor - 1) * run,
         held_seconds=MESSAGE_SECONDS * factor,
         scale=factor,
     )
