@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from edgesplit.dataflow.region import Region
 from edgesplit.graph import ops
-from edgesplit.graph.model import Graph, Node
+from edgesplit.graph.model import Graph, Node, Value
 
 CHANNELS = 1
 """The axis of channels, and of the rows of a fully connected layer."""
@@ -73,15 +73,8 @@ def follows_channels(graph: Graph, node: Node, value: str) -> bool:
 
 
 def keeps_tiles(graph: Graph, node: Node, axes: Sequence[int]) -> bool:
-    """Tell whether a node makes any tile on these axes from less than all it reads."""
-    target = graph.values[node.outputs[0]]
-    if len(node.outputs) != 1 or len(target.shape) <= max(axes) or not target.portable:
-        return False
-    return all(
-        _made_of(graph, node, tile).slices[axis] == tile.slices[axis]
-        for axis in axes
-        for tile in _tiles(target.region, axis)
-    ) and all(target.shape[axis] > 1 for axis in axes)
+    """Tell whether a node makes any tile on these axes of any output without making all of it."""
+    return all(_tiled(graph, node, graph.values[name], axes) for name in node.outputs if name)
 
 
 def _carried(nodes: Sequence[Node], follows: Follows) -> tuple[Node, ...]:
@@ -117,7 +110,16 @@ def _tiles(whole: Region, axis: int) -> Iterator[Region]:
         yield whole.with_axis(axis, lo, hi)
 
 
-def _made_of(graph: Graph, node: Node, tile: Region) -> Region:
-    """Return the box that a node makes where a tile of its output is wanted."""
-    out = node.outputs[0]
-    return ops.step(graph, node, {out: tile}).produced[out]
+def _tiled(graph: Graph, node: Node, target: Value, axes: Sequence[int]) -> bool:
+    if len(target.shape) <= max(axes) or not target.portable:
+        return False
+    return all(target.shape[axis] > 1 for axis in axes) and not any(
+        _made_of(graph, node, target, tile).slices[axis] == target.region.slices[axis]
+        for axis in axes
+        for tile in _tiles(target.region, axis)
+    )
+
+
+def _made_of(graph: Graph, node: Node, target: Value, tile: Region) -> Region:
+    """Return the box that a node makes where a tile of one of its outputs is wanted."""
+    return ops.step(graph, node, {target.name: tile}).produced[target.name]

@@ -10,7 +10,7 @@ from edgesplit.errors import ModelError
 from edgesplit.graph import store
 from edgesplit.graph.model import Graph, Pixels
 
-FORMAT = 1
+FORMAT = 2
 """Generation of the cache's contents; another one imports anew."""
 
 

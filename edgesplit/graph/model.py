@@ -43,10 +43,10 @@ class Encoding:
 class Value:
     """A named tensor of known shape; `constant` where it is a weight.
 
-    `dtype` is a numpy name, or ONNX Runtime's own where numpy has none. `ints` are the contents
-    of a small integer constant, such as axes or pads. `portable` is False where the value can't
-    travel between devices: it is no tensor, or its shape depends on the data. With an `encoding` it
-    is rounded where it does travel; coded rows and partial sums of it never are.
+    `dtype` is a numpy name, or ONNX Runtime's own where numpy has none. `ints` and `floats` are the
+    contents of a small constant, such as axes, pads or scales. `portable` is False where the value
+    can't travel between devices: it is no tensor, or its shape depends on the data. With an
+    `encoding` it is rounded where it does travel; coded rows and partial sums of it never are.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Value:
     dtype: str
     constant: bool = False
     ints: tuple[int, ...] | None = None
+    floats: tuple[float, ...] | None = None
     portable: bool = True
     encoding: Encoding | None = None
 
@@ -82,7 +83,8 @@ class Node:
     """One ONNX operator. Absent optional inputs are the empty name; attributes are plain Python.
 
     `opaque` marks a node with attributes that are not plain (a tensor, a subgraph): they are left
-    out, and the node runs whole. `captures` are values that its subgraphs read by name.
+    out, and the node runs whole. `captures` are values that its subgraphs read by name. `whole`
+    marks one of which ONNX Runtime makes other tiles than of the whole, whatever its rule says.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Node:
     domain: str = ""
     opaque: bool = False
     captures: tuple[str, ...] = ()
+    whole: bool = False
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -167,11 +167,10 @@ def _step(graph: Graph, node: Node, out: Mapping[str, Region], partial: Partial 
 
 
 def _inputs(node: Node, step: ops.Step) -> Iterable[Read | Literal | None]:
-    for position, name in enumerate(node.inputs):
-        region = step.reads[position]
+    for position in range(max(len(node.inputs), *(p + 1 for p in step.literals), 0)):
         if position in step.literals:
             yield Literal(step.literals[position])
-        elif not name:
+        elif position >= len(node.inputs) or not node.inputs[position]:
             yield None
-        elif region is not None:
-            yield Read(name, region)
+        elif (region := step.reads[position]) is not None:
+            yield Read(node.inputs[position], region)

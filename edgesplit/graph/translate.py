@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, helper
 from onnx.numpy_helper import to_array
@@ -14,6 +15,9 @@ from edgesplit.graph.model import Node, Value
 
 FEW = 64
 """Elements up to which an integer constant's contents are kept: axes, pads, shapes."""
+
+AXES = 8
+"""Elements up to which a float constant's contents are kept: one scale an axis."""
 
 _INTEGERS = frozenset({TensorProto.INT32, TensorProto.INT64})
 _PLAIN = frozenset(
@@ -128,11 +132,14 @@ def _fixing(name: str, shape: str) -> str:
 
 def _constant(tensor: TensorProto) -> Value:
     dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type).name
-    ints = None
-    if tensor.data_type in _INTEGERS and tensor.data_location == TensorProto.DEFAULT:
-        contents = to_array(tensor)
-        ints = tuple(contents.ravel().tolist()) if contents.size <= FEW else None
-    return Value(tensor.name, tuple(tensor.dims), dtype, constant=True, ints=ints)
+    value = Value(tensor.name, tuple(tensor.dims), dtype, constant=True)
+    if tensor.data_location != TensorProto.DEFAULT:
+        return value
+    if tensor.data_type in _INTEGERS and value.region.size <= FEW:
+        return replace(value, ints=tuple(to_array(tensor).ravel().tolist()))
+    if tensor.data_type == TensorProto.FLOAT and value.region.size <= AXES:
+        return replace(value, floats=tuple(to_array(tensor).ravel().tolist()))
+    return value
 
 
 def _node(node: NodeProto) -> Node:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,12 +35,20 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A node with the values around it. Absent inputs are None; `output` is the first output."""
+    """A node with the values around it; absent inputs and outputs are None."""
 
     node: Node
     inputs: tuple[Value | None, ...]
-    output: Value
+    outputs: tuple[Value | None, ...]
     opset: int
+
+    @property
+    def output(self) -> Value:
+        """The first output; a box of it is what most rules are asked for."""
+        first = self.outputs[0]
+        if first is None:
+            raise ValueError(f"{self.node.name} has no first output")
+        return first
 
     def shape(self, position: int) -> tuple[int, ...]:
         """Return the shape of an input that the operator can't do without."""
@@ -53,8 +61,29 @@ class Site:
         """Return integers given as an attribute or as a small constant input; None if unknown."""
         if attribute in self.node.attributes:
             return tuple(self.node.attributes[attribute])
-        value = self.inputs[position] if position < len(self.inputs) else None
+        value = self._input(position)
         return value.ints if value is not None else None
+
+    def floats(self, attribute: str, position: int) -> tuple[float, ...] | None:
+        """Return floats given as an attribute or as a small constant input; None if unknown."""
+        if attribute in self.node.attributes:
+            return tuple(self.node.attributes[attribute])
+        value = self._input(position)
+        return value.floats if value is not None else None
+
+    def has(self, position: int) -> bool:
+        """Tell whether there is an input at a position."""
+        return self._input(position) is not None
+
+    def rest(self, literals: Container[int] = ()) -> list[Region | None]:
+        """Return the whole of all inputs behind the first, but for those that become literals."""
+        return [
+            None if value is None or position in literals else value.region
+            for position, value in enumerate(self.inputs[1:], start=1)
+        ]
+
+    def _input(self, position: int) -> Value | None:
+        return self.inputs[position] if position < len(self.inputs) else None
 
     def step(
         self,
@@ -63,14 +92,18 @@ class Site:
         attributes: Mapping[str, Any] | None = None,
         literals: Mapping[int, tuple[int, ...]] | None = None,
     ) -> Step:
-        """Answer for the first output; `attributes` are those that change."""
+        """Answer for the first output; `attributes` are those that change, None to drop one."""
+        changed = {**self.node.attributes, **(attributes or {})}
         return Step(
             reads=(*reads, *(None for _ in self.inputs[len(reads) :])),
             produced={self.output.name: produced},
-            attributes={**self.node.attributes, **(attributes or {})},
+            attributes={name: value for name, value in changed.items() if value is not None},
             literals=literals or {},
         )
 
 
 Rule = Callable[[Site, Region], Step | None]
 """For a box of the first output: the step that makes it, or None where only the whole is safe."""
+
+JointRule = Callable[[Site, Mapping[str, Region]], Step | None]
+"""The same for boxes of any of several outputs."""

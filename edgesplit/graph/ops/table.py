@@ -6,9 +6,19 @@ from collections.abc import Mapping
 
 from edgesplit.dataflow.region import Region
 from edgesplit.graph.model import Graph, Node
-from edgesplit.graph.ops import matrix, pointwise, shaping, windows
+from edgesplit.graph.ops import (
+    cutting,
+    matrix,
+    moving,
+    pointwise,
+    reducing,
+    resizing,
+    shaping,
+    transposed,
+    windows,
+)
 from edgesplit.graph.ops.reduction import Reduction, partial, reduction
-from edgesplit.graph.ops.site import Rule, Site, Step
+from edgesplit.graph.ops.site import JointRule, Rule, Site, Step
 
 _ELEMENTWISE = (
     "Abs Acos Acosh Add And Asin Asinh Atan Atanh BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast "
@@ -18,28 +28,54 @@ _ELEMENTWISE = (
     "Sum Tan Tanh ThresholdedRelu Where Xor"
 )
 
+_REDUCING = (
+    "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd "
+    "ReduceSum ReduceSumSquare"
+)
+
 RULES: Mapping[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE.split(), pointwise.pointwise),
+    **dict.fromkeys(_REDUCING.split(), reducing.reduce_axes),
+    "ArgMax": reducing.arg_axis,
+    "ArgMin": reducing.arg_axis,
     "AveragePool": windows.pool,
     "BatchNormalization": pointwise.batch_normalization,
     "Concat": shaping.concat,
     "Conv": windows.conv,
-    "ConvTranspose": windows.conv_transpose,
+    "ConvTranspose": transposed.conv_transpose,
+    "DepthToSpace": moving.depth_to_space,
     "Dropout": pointwise.dropout,
+    "Expand": moving.expand,
     "Flatten": shaping.moved,
+    "Gather": moving.gather,
     "Gemm": matrix.gemm,
     "GlobalAveragePool": pointwise.global_pool,
     "GlobalMaxPool": pointwise.global_pool,
+    "Hardmax": pointwise.softmax,
+    "InstanceNormalization": reducing.instance_normalization,
     "LRN": pointwise.lrn,
+    "LayerNormalization": reducing.layer_normalization,
     "LogSoftmax": pointwise.softmax,
+    "LpNormalization": reducing.lp_normalization,
     "MatMul": matrix.matmul,
     "MaxPool": windows.pool,
+    "MeanVarianceNormalization": reducing.mean_variance,
+    "Pad": cutting.pad,
+    "RMSNormalization": reducing.layer_normalization,
     "Reshape": shaping.reshape,
+    "Resize": resizing.resize,
+    "Slice": cutting.slice_box,
     "Softmax": pointwise.softmax,
+    "SpaceToDepth": moving.space_to_depth,
     "Squeeze": shaping.squeeze,
+    "Tile": moving.tile,
     "Transpose": shaping.transpose,
     "Unsqueeze": shaping.moved,
+    "Upsample": resizing.resize,
 }
+"""Rules of operators of whose outputs only the first is asked for."""
+
+JOINT_RULES: Mapping[str, JointRule] = {"Split": cutting.split}
 
 _IN_PASSING = frozenset(_ELEMENTWISE.split()) | {
     "BatchNormalization",
@@ -53,7 +89,11 @@ _IN_PASSING = frozenset(_ELEMENTWISE.split()) | {
 
 def known(node: Node) -> bool:
     """Tell whether the operator has a rule; one without runs whole."""
-    return node.domain in {"", "ai.onnx"} and not node.opaque and node.op in RULES
+    return (
+        node.domain in {"", "ai.onnx"}
+        and not (node.opaque or node.whole)
+        and (node.op in RULES or node.op in JOINT_RULES)
+    )
 
 
 def in_passing(node: Node) -> bool:
@@ -63,11 +103,16 @@ def in_passing(node: Node) -> bool:
 
 def step(graph: Graph, node: Node, out: Mapping[str, Region]) -> Step:
     """Return how the node makes the wanted boxes of its outputs."""
-    if known(node) and set(out) == {node.outputs[0]}:
-        found = RULES[node.op](_site(graph, node), out[node.outputs[0]])
-        if found is not None:
-            return found
-    return _whole(graph, node)
+    return (_local(graph, node, out) if known(node) else None) or _whole(graph, node)
+
+
+def _local(graph: Graph, node: Node, out: Mapping[str, Region]) -> Step | None:
+    """Return how the node's rule makes the boxes; None where it has none for them."""
+    if node.op in JOINT_RULES:
+        return JOINT_RULES[node.op](_site(graph, node), out)
+    if set(out) == {node.outputs[0]}:
+        return RULES[node.op](_site(graph, node), out[node.outputs[0]])
+    return None
 
 
 def reduces(graph: Graph, node: Node) -> Reduction | None:
@@ -91,7 +136,8 @@ def partial_step(
 
 def _site(graph: Graph, node: Node) -> Site:
     inputs = tuple(graph.values[name] if name else None for name in node.inputs)
-    return Site(node, inputs, graph.values[node.outputs[0]], graph.opset)
+    outputs = tuple(graph.values[name] if name else None for name in node.outputs)
+    return Site(node, inputs, outputs, graph.opset)
 
 
 def _whole(graph: Graph, node: Node) -> Step:

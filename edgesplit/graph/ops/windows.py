@@ -67,25 +67,14 @@ def conv(site: Site, out: Region) -> Step:
     """Whole groups of channels, or a block within one; weights and bias cut on the outputs."""
     weights = site.shape(1)
     window = _window(site, out, _axes(site, weights[2:]))
-    share = _groups(site, out)
+    share = share_of(out, site.output.shape[1] // site.node.attributes.get("group", 1))
     first = share.group * weights[1]
-    read = _join(out, (first, first + share.count * weights[1]), window.read)
+    read = join(out, (first, first + share.count * weights[1]), window.read)
     rows = Region.full(weights).with_axis(0, share.lo, share.hi)
     bias = [Region((share.lo,), (share.hi,)) for _ in site.inputs[2:]]
-    made = _join(out, (share.lo, share.hi), window.made)
+    made = join(out, (share.lo, share.hi), window.made)
     changed = {"group": share.count, "kernel_shape": weights[2:], **window.attributes}
     return site.step([read, rows, *bias], made, changed)
-
-
-def conv_transpose(site: Site, out: Region) -> Step | None:
-    """Blocks of output channels only; grouped ones run whole."""
-    if site.node.attributes.get("group", 1) != 1:
-        return None
-    lo, hi = out.lo[1], out.hi[1]
-    rows = Region.full(site.shape(1)).with_axis(1, lo, hi)
-    bias = [Region((lo,), (hi,)) for _ in site.inputs[2:]]
-    made = Region.full(site.output.shape).with_axis(1, lo, hi)
-    return site.step([Region.full(site.shape(0)), rows, *bias], made)
 
 
 def pool(site: Site, out: Region) -> Step:
@@ -98,12 +87,12 @@ def pool(site: Site, out: Region) -> Step:
     axes = () if dilated or ceiled else _axes(site, kernel)
     window = _window(site, out, axes)
     channels = (out.lo[1], out.hi[1])
-    read, made = _join(out, channels, window.read), _join(out, channels, window.made)
+    read, made = join(out, channels, window.read), join(out, channels, window.made)
     return site.step([read], made, window.attributes)
 
 
 @dataclass(frozen=True, slots=True)
-class _Share:
+class Share:
     """Output channels `[lo, hi)` made by `count` groups of a convolution from `group` on."""
 
     lo: int
@@ -112,13 +101,12 @@ class _Share:
     count: int
 
 
-def _groups(site: Site, out: Region) -> _Share:
-    """Widen a block of output channels to whole groups, unless it lies within one."""
-    per = site.output.shape[1] // site.node.attributes.get("group", 1)
+def share_of(out: Region, per: int) -> Share:
+    """Widen a block of output channels to whole groups of `per`, unless it lies within one."""
     first, last = out.lo[1] // per, -(-out.hi[1] // per)
     if last - first == 1:
-        return _Share(out.lo[1], out.hi[1], first, 1)
-    return _Share(first * per, last * per, first, last - first)
+        return Share(out.lo[1], out.hi[1], first, 1)
+    return Share(first * per, last * per, first, last - first)
 
 
 def _axes(site: Site, kernel: tuple[int, ...]) -> tuple[Axis, ...]:
@@ -168,7 +156,7 @@ def _window(site: Site, out: Region, axes: tuple[Axis, ...]) -> Window:
     )
 
 
-def _join(out: Region, channels: tuple[int, int], spatial: Region) -> Region:
+def join(out: Region, channels: tuple[int, int], spatial: Region) -> Region:
     """Return the batch of `out`, a block of channels and the spatial box as one box."""
     return Region(
         (out.lo[0], channels[0], *spatial.lo),
