@@ -165,7 +165,8 @@ def rejoined(m: Draft) -> None:
 
 
 def reduced(op: str, *axes: int, keep: int = 1) -> Callable[[Draft], object]:
-    return lambda m: m.add(op, keepdims=keep, **({"axes": axes} if axes else {}))
+    given: dict[str, Any] = {"axes": axes} if axes else {}
+    return lambda m: m.add(op, keepdims=keep, **given)
 
 
 def up(

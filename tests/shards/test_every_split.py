@@ -37,8 +37,10 @@ RELAXED = settings(deadline=None, suppress_health_check=list(HealthCheck))
 def test_random_models_under_random_allocations(data: DataObject) -> None:
     model = draw_graph(data)
     assume(runs(model))
+    also = data.draw(st.sampled_from([node.output[0] for node in model.nodes]))
+    outputs = dict.fromkeys([model.at, *([also] if data.draw(st.booleans()) else [])])
     with TemporaryDirectory() as folder:
-        graph = model.imported(Path(folder))
+        graph = model.imported(Path(folder), *outputs)
         allocation = data.draw(allocations(graph, data.draw(st.integers(1, 13))))
         compare(graph, allocation, Path(folder) / "shards")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+import random_moves as moves
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
@@ -88,9 +89,13 @@ def draw_graph(data: DataObject) -> Draft:
     axes = data.draw(st.sampled_from([1, 2, 2, 2, 3]))
     channels = data.draw(st.integers(1, 6))
     extents = data.draw(st.lists(st.integers(7, 14), min_size=axes, max_size=axes))
-    model = Draft((1, channels, *extents), seed=data.draw(st.integers(0, 9)))
+    model = Draft(
+        (1, channels, *extents),
+        opset=data.draw(st.sampled_from(OPSETS)),
+        seed=data.draw(st.integers(0, 9)),
+    )
     for _ in range(data.draw(st.integers(1, 5))):
-        step = data.draw(st.sampled_from([add_step, add_step, _skip, _branch, _upsample, _light]))
+        step = data.draw(st.sampled_from(STEPS))
         channels = step(model, data, channels, axes)
     if data.draw(st.booleans()):
         _head(model, data)
@@ -120,10 +125,6 @@ def _branch(model: Draft, data: DataObject, channels: int, axes: int) -> int:
 
 
 def _upsample(model: Draft, data: DataObject, channels: int, axes: int) -> int:
-    if data.draw(st.booleans()):
-        scales = model.constant(np.array([1, 1, *[2] * axes], np.float32))
-        model.add("Resize", "", scales, mode="nearest")
-        return channels
     maps = data.draw(st.integers(1, 4))
     weights = model.weight(channels, maps, *[2] * axes, scale=0.3)
     model.add("ConvTranspose", weights, model.weight(maps), strides=[2] * axes)
@@ -170,3 +171,23 @@ def features_of(model: Draft) -> int:
         return max(0, int(plain.get_outputs()[0].shape[-1]))
     except _REFUSED:
         return 0
+
+
+STEPS = [
+    *[add_step] * 4,
+    _skip,
+    _branch,
+    _upsample,
+    _light,
+    moves.add_conv_transpose,
+    moves.add_gather,
+    moves.add_norm,
+    moves.add_pad,
+    moves.add_product,
+    moves.add_reduction,
+    moves.add_resize,
+    moves.add_shuffle,
+    moves.add_slice,
+    moves.add_split,
+]
+OPSETS = [11, 13, 17, 18, 22]
