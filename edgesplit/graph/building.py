@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -10,15 +11,18 @@ from onnx import ModelProto
 from edgesplit.errors import ModelError
 from edgesplit.graph import folding, store, translate
 from edgesplit.graph.layers import arrange, group_layers
-from edgesplit.graph.model import Graph
+from edgesplit.graph.model import Graph, Node, Value
 from edgesplit.graph.naming import name_nodes
+from edgesplit.graph.probing import marked
 from edgesplit.graph.reading import Source
 
 _STANDARD = {"", "ai.onnx"}
 
 
-def build_graph(source: Source, folder: Path, digest: str) -> Graph:
+def build_graph(source: Source, folder: Path, digest: str, probes: Path) -> Graph:
     """Write the folded model of a source into a folder and return its graph.
+
+    What operators' probes found is looked up in the file `probes`, and added to it.
 
     Raises:
         ModelError: ONNX Runtime can't prepare or run the model, or its inputs or outputs are not
@@ -32,7 +36,7 @@ def build_graph(source: Source, folder: Path, digest: str) -> Graph:
     measured = _measured(model, folder, where)
     nodes = translate.nodes_of(model.graph)
     values = translate.values_of(model.graph, inputs, nodes, measured)
-    nodes = arrange(nodes, values)
+    nodes = arrange(_probed(nodes, values, _opset(model), probes), values)
     return Graph(
         name=source.path.stem,
         digest=digest,
@@ -44,6 +48,17 @@ def build_graph(source: Source, folder: Path, digest: str) -> Graph:
         outputs=translate.output_ports(model.graph, values, where),
         opset=_opset(model),
     )
+
+
+def _probed(
+    nodes: Sequence[Node], values: Mapping[str, Value], opset: int, probes: Path
+) -> tuple[Node, ...]:
+    verdicts = store.recall_verdicts(probes)
+    known = len(verdicts)
+    found = marked(nodes, values, opset, verdicts)
+    if len(verdicts) > known:
+        store.keep_verdicts(probes, verdicts)
+    return found
 
 
 def _tidied(target: Path) -> ModelProto:

@@ -52,9 +52,12 @@ def _import(path: Path, cache: Path, name: str, pixels: Pixels | None) -> Graph:
 
         take_pixels(source.model, pixels, str(path))
     digest = _entry(source.digest, pixels)
+    probes = cache / f"probes-{version('onnxruntime')}-{FORMAT}.json"
     try:
         if store.load_graph(cache, digest, name) is None:
-            store.keep_graph(cache, digest, lambda folder: build_graph(source, folder, digest))
+            store.keep_graph(
+                cache, digest, lambda folder: build_graph(source, folder, digest, probes)
+            )
         store.note_digest(cache, path, source.marks, source.digest)
     except OSError as error:
         raise _unusable(cache, path, str(error.strerror)) from error

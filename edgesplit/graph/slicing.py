@@ -138,7 +138,18 @@ def localise(
             raise ValueError(
                 f"{node.name} needs {name}[{region}], available is {have.get(name, 'nothing')}"
             )
-    return Localised(step.attributes, tuple(_inputs(node, step)), dict(step.produced))
+    return Localised(step.attributes, tuple(inputs_of(node, step)), dict(step.produced))
+
+
+def inputs_of(node: Node, step: ops.Step) -> Iterable[Read | Literal | None]:
+    """Yield the inputs of a node that a step makes, in order."""
+    for position in range(max(len(node.inputs), *(p + 1 for p in step.literals), 0)):
+        if position in step.literals:
+            yield Literal(step.literals[position])
+        elif position >= len(node.inputs) or not node.inputs[position]:
+            yield None
+        elif (region := step.reads[position]) is not None:
+            yield Read(node.inputs[position], region)
 
 
 def macs(graph: Graph, node: Node, out: Region) -> int:
@@ -164,13 +175,3 @@ def _step(graph: Graph, node: Node, out: Mapping[str, Region], partial: Partial 
         return ops.step(graph, node, out)
     block = (partial.lo, partial.hi)
     return ops.partial_step(graph, node, out, block, bias=partial.first)
-
-
-def _inputs(node: Node, step: ops.Step) -> Iterable[Read | Literal | None]:
-    for position in range(max(len(node.inputs), *(p + 1 for p in step.literals), 0)):
-        if position in step.literals:
-            yield Literal(step.literals[position])
-        elif position >= len(node.inputs) or not node.inputs[position]:
-            yield None
-        elif (region := step.reads[position]) is not None:
-            yield Read(node.inputs[position], region)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edgesplit.dataflow.table import Port
+from edgesplit.files import replacing
 from edgesplit.graph.model import Graph, Layer, Node, Value
 
 MODEL = "model.onnx"
@@ -63,10 +64,23 @@ def note_digest(cache: Path, path: Path, marks: dict[str, list[int]], digest: st
     """Note the digest of a file whose parts had these fingerprints before they were read."""
     target = _note(cache, path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(prefix=".note-", dir=target.parent)
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        json.dump({"files": marks, "digest": digest}, stream)
-    Path(scratch).replace(target)
+    with replacing(target) as scratch:
+        scratch.write_text(json.dumps({"files": marks, "digest": digest}), encoding="utf-8")
+
+
+def recall_verdicts(file: Path) -> dict[str, bool]:
+    """Return what probes found before, by key; nothing where the file is missing or broken."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return {str(key): bool(verdict) for key, verdict in found.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def keep_verdicts(file: Path, verdicts: dict[str, bool]) -> None:
+    """Write what probes found, and what others wrote meanwhile."""
+    with replacing(file) as scratch:
+        scratch.write_text(json.dumps(recall_verdicts(file) | verdicts), encoding="utf-8")
 
 
 def fingerprint(path: Path) -> list[int]:
