@@ -69,6 +69,8 @@ def add_step(model: Draft, data: DataObject, channels: int, axes: int) -> int:
 
 def runs(model: Draft) -> bool:
     """Tell whether ONNX Runtime takes the model at all: windows may outgrow their maps."""
+    if not model.nodes:
+        return False
     try:
         plain = ort.InferenceSession(model.model().SerializeToString(), quiet())
         (found,) = plain.run(None, {"x": model.x()})

@@ -155,6 +155,16 @@ class _Cut:
                 for name, value in local.attributes.items()
             )
         self.body.node.append(made)
+        if "Pool" in node.op:
+            self.declare(made, local.produced[node.outputs[0]].shape)
+
+    def declare(self, made: NodeProto, shape: tuple[int, ...]) -> None:
+        """Say how many windows there are, which ONNX's shape inference may count otherwise."""
+        name = made.output[0]
+        made.output[0] = f"{name}(raw)"
+        self.body.node.append(
+            helper.make_node("Reshape", [made.output[0], self.ints(shape)], [name])
+        )
 
     def run(self, feeds: Mapping[str, Array], name: str, want: Region) -> Array:
         self.body.output.append(onnx.ValueInfoProto(name=self.read(Read(name, want))))
