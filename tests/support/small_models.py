@@ -154,17 +154,14 @@ class _Cut:
                 helper.make_attribute(name, value, attr_type=kinds.get(name))
                 for name, value in local.attributes.items()
             )
-        self.body.node.append(made)
-        if "Pool" in node.op:
-            self.declare(made, local.produced[node.outputs[0]].shape)
+        pools = [local.produced[node.outputs[0]]] if "Pool" in node.op else []
+        declared = [self.declared(made, box) for box in pools]
+        self.body.node.extend([made, *declared])
 
-    def declare(self, made: NodeProto, shape: tuple[int, ...]) -> None:
+    def declared(self, made: NodeProto, box: Region) -> NodeProto:
         """Say how many windows there are, which ONNX's shape inference may count otherwise."""
-        name = made.output[0]
-        made.output[0] = f"{name}(raw)"
-        self.body.node.append(
-            helper.make_node("Reshape", [made.output[0], self.ints(shape)], [name])
-        )
+        name, made.output[0] = made.output[0], f"{made.output[0]}(raw)"
+        return helper.make_node("Reshape", [made.output[0], self.ints(box.shape)], [name])
 
     def run(self, feeds: Mapping[str, Array], name: str, want: Region) -> Array:
         self.body.output.append(onnx.ValueInfoProto(name=self.read(Read(name, want))))
