@@ -94,7 +94,7 @@ def _form(node: Node, ends: Sequence[Region]) -> str:
 def _channels(ends: Sequence[Region]) -> list[str]:
     if not ends:
         return []
-    if ends[-1].rank <= _MATRIX:
+    if min(end.rank for end in ends) <= _MATRIX:
         return [f"from {ends[0].shape[-1]}"] if ends[0].rank else []
     return [f"from {ends[0].shape[1]} to {ends[-1].shape[1]}"]
 

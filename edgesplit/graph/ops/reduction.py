@@ -8,6 +8,8 @@ from edgesplit.dataflow.region import Region
 from edgesplit.graph.ops.site import Site, Step
 
 _MATRIX = 2
+_BIAS_OPTIONAL = 11
+"""The opset from which a Gemm may do without its bias."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,20 @@ def reduction(site: Site) -> Reduction | None:
     return None
 
 
-def partial(step: Step, reads: Reduction, block: tuple[int, int], *, bias: bool) -> Step:
-    """Return a step that adds over a block only; one of the parts takes the bias along."""
+def partial(
+    site: Site, step: Step, reads: Reduction, block: tuple[int, int], *, bias: bool
+) -> Step:
+    """Return a step that adds over a block only; one of the parts takes the bias along.
+
+    Before opset 11 a Gemm can't be without it, so the other parts take it times 0.
+    """
     data, weights, *rest = step.reads
     cut = (_cut(data, reads.data, block), _cut(weights, reads.weights, block))
-    return replace(step, reads=(*cut, *(rest if bias else (None for _ in rest))))
+    if bias or not rest:
+        return replace(step, reads=(*cut, *rest))
+    if site.node.op == "Gemm" and site.opset < _BIAS_OPTIONAL:
+        return replace(step, reads=(*cut, *rest), attributes={**step.attributes, "beta": 0.0})
+    return replace(step, reads=(*cut, *(None for _ in rest)))
 
 
 def _cut(region: Region | None, axis: int, block: tuple[int, int]) -> Region | None:

@@ -131,7 +131,7 @@ def partial_step(
     reads = reduces(graph, node)
     if reads is None:
         raise ValueError(f"the sum of {node.op} {node.name} can't be taken in parts")
-    return partial(step(graph, node, out), reads, block, bias=bias)
+    return partial(_site(graph, node), step(graph, node, out), reads, block, bias=bias)
 
 
 def _site(graph: Graph, node: Node) -> Site:
