@@ -12,7 +12,7 @@ from edgesplit.errors import ModelError
 from edgesplit.graph import folding, store, translate
 from edgesplit.graph.layers import arrange, group_layers
 from edgesplit.graph.model import Graph, Node, Value
-from edgesplit.graph.naming import name_nodes
+from edgesplit.graph.naming import name_first_outputs, name_nodes
 from edgesplit.graph.probing import marked
 from edgesplit.graph.reading import Source
 
@@ -69,6 +69,7 @@ def _tidied(target: Path) -> ModelProto:
             "computes nothing from its inputs", remedy="export the model together with its input"
         )
     name_nodes(model.graph.node)
+    name_first_outputs(model.graph.node)
     used = _STANDARD | {node.domain for node in model.graph.node}
     if not any(node.op_type in {"If", "Loop", "Scan"} for node in model.graph.node):
         opsets = [opset for opset in model.opset_import if opset.domain in used]

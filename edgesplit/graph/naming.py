@@ -36,6 +36,17 @@ def name_nodes(nodes: Iterable[NodeProto]) -> None:
         used.add(node.name)
 
 
+def name_first_outputs(nodes: Iterable[NodeProto]) -> None:
+    """Name the first outputs that nodes leave out, so that each makes something to speak of."""
+    nodes = list(nodes)
+    taken = {name for node in nodes for name in (*node.input, *node.output)}
+    for node in nodes:
+        if not node.output[0]:
+            names = _candidates(f"{node.name}.unread", "", 0)
+            node.output[0] = next(name for name in names if name not in taken)
+            taken.add(node.output[0])
+
+
 def _candidates(base: str, op: str, count: int) -> Iterator[str]:
     if base:
         yield base

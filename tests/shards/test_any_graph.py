@@ -74,7 +74,33 @@ def as_nodes() -> onnx.ModelProto:
     return model
 
 
+def recurrent() -> onnx.ModelProto:
+    """A recurrent head of whose outputs the first is left out."""
+    model = written(
+        """net (float[1, 4, 6, 6] x) => (float[1, 1, 5] y) <int64[3] s = {6, 1, 24}> {
+            a = Conv <pads = [1, 1, 1, 1]> (x, w)
+            t = Transpose <perm = [3, 0, 1, 2]> (a)
+            b = Reshape (t, s)
+            none, y = LSTM <hidden_size = 5> (b, v, u)
+        }""",
+        w=(4, 4, 3, 3),
+        v=(1, 20, 24),
+        u=(1, 20, 5),
+    )()
+    model.graph.node[-1].output[0] = ""
+    return model
+
+
+def echoing() -> onnx.ModelProto:
+    """A model of whose inputs one is an output as well."""
+    model = of_opset(17)()
+    model.graph.output.append(model.graph.input[0])
+    return model
+
+
 CASES: dict[str, Make] = {
+    "an input that is an output": echoing,
+    "a recurrent head": recurrent,
     **{f"opset {opset}": of_opset(opset) for opset in (8, 9, 11, 13, 17, 26)},
     "weights are inputs": as_inputs,
     "weights are nodes": as_nodes,
@@ -172,17 +198,6 @@ CASES: dict[str, Make] = {
             y = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (a)
         }""",
         w=(6, 4, 3, 3),
-    ),
-    "a recurrent head": written(
-        """net (float[1, 4, 6, 6] x) => (float[1, 1, 5] y) <int64[3] s = {6, 1, 24}> {
-            a = Conv <pads = [1, 1, 1, 1]> (x, w)
-            t = Transpose <perm = [3, 0, 1, 2]> (a)
-            b = Reshape (t, s)
-            none, y = LSTM <hidden_size = 5> (b, v, u)
-        }""",
-        w=(4, 4, 3, 3),
-        v=(1, 20, 24),
-        u=(1, 20, 5),
     ),
     "attention": written(
         """net (float[1, 7, 12] x) => (float[1, 7, 12] y) <int64[4] s = {1, 7, 3, 4},
