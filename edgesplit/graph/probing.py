@@ -88,12 +88,10 @@ def _trusted(
     verdicts: dict[str, bool],
     step: StepOf,
 ) -> bool:
-    touched = [values[name] for name in (*node.inputs, *node.outputs) if name]
     if not all(values[name].portable for name in node.outputs if name):
         return False
     subject = subject_of(node, values, opset)
-    small = [*subject.values.values()]
-    if sum(v.region.size for v in small) > LARGEST and len(small) < len(touched):
+    if sum(value.region.size for value in subject.values.values()) > LARGEST:
         return True
     if subject.key not in verdicts:
         verdicts[subject.key] = agrees(subject, step)

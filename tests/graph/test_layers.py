@@ -242,3 +242,20 @@ def test_subgraphs_depend_on_what_they_capture(tmp_path: Path) -> None:
     assert caught in choice.captures
     assert "caught" in {node.name for node in closure(graph, ["y"], ())}
     same_as_whole(graph, {"x": model.x()}, Region((0, 1), (1, 3)))
+
+
+def test_tiles_go_on_through_pads_splits_and_what_stretches_the_map(tmp_path: Path) -> None:
+    m = Draft((1, 4, 12, 12))
+    m.add("Pad", m.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1])), mode="edge", name="pad")
+    m.add("Conv", m.weight(6, 4, 3, 3), kernel_shape=[3, 3], name="conv")
+    parts = m.constant(np.array([2, 4]))
+    m.nodes.append(helper.make_node("Split", [m.at, parts], ["a", "b"], "split", axis=1))
+    double = m.constant(np.array([1, 1, 2, 2], np.float32))
+    near = m.add("Resize", inputs=["a", "", double], mode="linear", name="stretch")
+    m.add("ConvTranspose", inputs=["b", m.weight(4, 2, 2, 2)], strides=[2, 2], name="up")
+    m.add("Concat", inputs=[near, m.at], axis=1, name="join")
+    m.add("ReduceMean", axes=[2, 3], name="mean")
+    graph = m.imported(tmp_path)
+    carried = [node.name for node in in_tiles(graph, graph.nodes, (2, 3))]
+    assert set(carried) == {"pad", "conv", "split", "stretch", "up", "join"}
+    same_as_whole(graph, {"x": m.x()}, Region((0, 1, 0, 0), (1, 3, 1, 1)))
