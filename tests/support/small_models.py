@@ -161,6 +161,9 @@ class _Cut:
     def declared(self, made: NodeProto, box: Region) -> NodeProto:
         """Say how many windows there are, which ONNX's shape inference may count otherwise."""
         name, made.output[0] = made.output[0], f"{made.output[0]}(raw)"
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(self.graph.values[name].dtype))
+        raw = helper.make_tensor_value_info(made.output[0], kind, box.shape)
+        self.body.value_info.append(raw)
         return helper.make_node("Reshape", [made.output[0], self.ints(box.shape)], [name])
 
     def run(self, feeds: Mapping[str, Array], name: str, want: Region) -> Array:
