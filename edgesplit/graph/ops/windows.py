@@ -33,6 +33,11 @@ class Axis:
         floor, ceiling = room // self.stride + 1, -(-room // self.stride) + 1
         return self.outputs in {floor, ceiling} and min(self.pads) >= 0
 
+    @property
+    def floored(self) -> bool:
+        """Tell whether all windows lie within the padded map, so that ceiling adds none."""
+        return self.outputs == (self.extent + sum(self.pads) - self.reach) // self.stride + 1
+
     def tile(self, lo: int, hi: int) -> Tile:
         """Return what the output positions `[lo, hi)` read, and the padding they see."""
         start = lo * self.stride - self.pads[0]
@@ -78,17 +83,24 @@ def conv(site: Site, out: Region) -> Step:
 
 
 def pool(site: Site, out: Region) -> Step:
-    """A window per channel; average pooling over a ceiled edge is only right on whole maps."""
+    """A window per channel; average pooling over a ceiled edge is only right on whole maps.
+
+    Where no window is added by ceiling, the operator is told to floor: ONNX's shape inference
+    would count one that ONNX Runtime leaves out.
+    """
     attributes = site.node.attributes
     kernel = attributes["kernel_shape"]
+    axes = _axes(site, kernel)
+    explicit = attributes.get("auto_pad", "NOTSET") == "NOTSET"
+    floored = explicit and all(axis.floored for axis in axes)
     dilations = attributes.get("dilations", (1,) * len(kernel))
     dilated = any(d != 1 for d, k in zip(dilations, kernel, strict=True) if k > 1)
     ceiled = attributes.get("ceil_mode", 0) and attributes.get("count_include_pad", 0)
-    axes = () if dilated or ceiled else _axes(site, kernel)
-    window = _window(site, out, axes)
+    window = _window(site, out, () if dilated or (ceiled and not floored) else axes)
+    floor = {"ceil_mode": 0} if floored and attributes.get("ceil_mode", 0) else {}
     channels = (out.lo[1], out.hi[1])
     read, made = join(out, channels, window.read), join(out, channels, window.made)
-    return site.step([read], made, window.attributes)
+    return site.step([read], made, {**window.attributes, **floor})
 
 
 @dataclass(frozen=True, slots=True)
