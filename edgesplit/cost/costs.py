@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from edgesplit.dataflow.table import Flow, TaskTable
 from edgesplit.spec.cluster import Link
+
+# Seconds of a request that costs nothing: only the shares of variants follow from it.
+_LEAST = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,10 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one request costs a device, in seconds: its compute, message ends, and link."""
+    """What one request costs a device, in seconds: its compute, message ends, and link.
+
+    Where variants share the requests, it is the mean over them.
+    """
 
     compute: float = 0.0
     messages: float = 0.0
@@ -41,16 +47,40 @@ class Usage:
         parts = (self.compute, self.messages, self.sending, self.receiving)
         return Usage(*(part * factor for part in parts))
 
+    def beside(self, other: Usage) -> Usage:
+        """Return what both cost."""
+        return Usage(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
-def usages(table: TaskTable, costs: Costs) -> dict[str, Usage]:
-    """Return what one request costs each device, the gateway included."""
+
+def usages(table: TaskTable, costs: Costs) -> Mapping[str, Usage]:
+    """Return what one request costs each device, the gateway included.
+
+    Each variant takes requests in proportion to what it could do alone, as it does where the next
+    one goes to where the fewest are open.
+    """
+    each = [_usages(table, costs, variant) for variant in range(table.variants)]
+    if len(each) == 1:
+        return each[0]
+    rates = [1 / max(_LEAST, *(use.busiest for use in usage.values())) for usage in each]
+    shared: defaultdict[str, Usage] = defaultdict(Usage)
+    for rate, usage in zip(rates, each, strict=True):
+        for name, use in usage.items():
+            shared[name] = shared[name].beside(use.times(rate / sum(rates)))
+    return shared
+
+
+def _usages(table: TaskTable, costs: Costs, variant: int) -> dict[str, Usage]:
+    """Return what one request of a variant costs each of its devices."""
     compute: defaultdict[str, float] = defaultdict(float)
     ends: defaultdict[str, int] = defaultdict(int)
     sent: defaultdict[str, int] = defaultdict(int)
     received: defaultdict[str, int] = defaultdict(int)
     for task in table.tasks:
-        compute[task.device] += costs.tasks.get(task.id, 0.0)
+        if task.variant == variant:
+            compute[task.device] += costs.tasks.get(task.id, 0.0)
     for flow in table.flows:
+        if flow.variant != variant:
+            continue
         nbytes = flow.nbytes
         for sender, receiver in _ways(flow):
             sent[sender] += nbytes

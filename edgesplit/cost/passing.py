@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from edgesplit.cost.costs import Costs
 from edgesplit.cost.forming import Forming, Reads
+from edgesplit.dataflow.rotation import Rotation
 from edgesplit.dataflow.table import Flow, Task, TaskTable
 from edgesplit.spec.cluster import Link
 
@@ -18,9 +19,17 @@ class Request:
     """One request: when it was admitted and answered, in seconds, and what it waits for."""
 
     number: int
+    variant: int
     admitted: float
     forming: Forming
     answered: float | None = None
+
+    @property
+    def latency(self) -> float:
+        """Seconds from its admission to its answer; ValueError while there is none."""
+        if self.answered is None:
+            raise ValueError(f"request {self.number} has no answer")
+        return self.answered - self.admitted
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +77,8 @@ class Passing:
         self._table = table
         self._tasks = costs.tasks
         self._reads = Reads(table)
+        self._sinks = frozenset(sink.id for sink in table.sinks)
+        self._rotation = Rotation(table.variants)
         self._nbytes = [flow.nbytes for flow in table.flows]
         names = dict.fromkeys(task.device for task in table.tasks)
         self.devices = {n: Device(n, costs.messages[n], costs.links[n]) for n in names}
@@ -106,10 +117,12 @@ class Passing:
         self._made += 1
 
     def _admit(self, now: float) -> None:
-        request = Request(self._admitted, now, Forming(self._reads))
+        variant = self._rotation.deal()
+        request = Request(self._admitted, variant, now, Forming(self._reads))
         self._admitted += 1
         for task in self._reads.ready:
-            self._form(request, self.devices[task.device], [task.id], now)
+            if task.variant == variant:
+                self._form(request, self.devices[task.device], [task.id], now)
 
     def _form(self, request: Request, device: Device, tasks: Sequence[int], now: float) -> None:
         """Queue tasks whose inputs are complete; the device starts one if it is free."""
@@ -137,12 +150,13 @@ class Passing:
             flow = self._table.flows[output.flow]
             for receiver in flow.receivers:
                 self._send(request, flow, device, self.devices[receiver], now)
-        if task is self._table.sink:
+        if task.id in self._sinks:
             self._answer(request, now)
         self._start(device, now)
 
     def _answer(self, request: Request, now: float) -> None:
         request.answered = now
+        self._rotation.take(request.variant)
         self._answers.append(request)
         if self._admitted < self._wanted:
             self._admit(now)

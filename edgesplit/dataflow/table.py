@@ -35,7 +35,8 @@ class Flow:
 
     `region` is a box of `value`; of a coded row (`group >= 0`), a box in block coordinates: the
     block's own, beginning at 0 on the coded axis. `row` is `j` of the group, data rows first.
-    `term` of `terms` is its place in a sum of partial results. Any of `senders` may send it.
+    `term` of `terms` is its place in a sum of partial results. Any of `senders` may send it, for
+    requests of its `variant`.
     """
 
     id: int
@@ -48,6 +49,7 @@ class Flow:
     row: int = 0
     term: int = 0
     terms: int = 1
+    variant: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -107,7 +109,7 @@ class Task:
     """One shard on one device: what it needs, what it contributes.
 
     `shard` is the digest of the ONNX sub-model; None forwards the inputs under their own names
-    (the gateway's source and sink, a merge task).
+    (the gateway's source and sink, a merge task). It runs for requests of its `variant` only.
     """
 
     id: int
@@ -117,16 +119,19 @@ class Task:
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
     shard: str | None = None
+    variant: int = 0
 
 
 @dataclass(frozen=True)
 class TaskTable:
     """The whole dataflow of an allocation.
 
-    `flows[i].id == i` and `tasks[i].id == i`. `tasks[0]` is the gateway's source (no inputs, its
-    arrays are the request's), `tasks[-1]` the gateway's sink (no outputs; its arrays are the
-    answer). `window` is the number of requests that one gateway may have open, `gateways` the
-    number of gateways that memory is reserved for.
+    `flows[i].id == i` and `tasks[i].id == i`. Variants are complete ways through the model, of
+    which a request takes one; each has flows of its own, and tasks of its own that follow each
+    other. The first of them is the gateway's source (no inputs, its arrays are the request's), the
+    last the gateway's sink (no outputs; its arrays are the answer). `window` is the number of
+    requests that one gateway may have open, `gateways` the number of gateways that memory is
+    reserved for.
     """
 
     flows: tuple[Flow, ...]
@@ -138,13 +143,30 @@ class TaskTable:
 
     @property
     def source(self) -> Task:
-        """The gateway's task that feeds requests."""
-        return self.tasks[0]
+        """The gateway's task that feeds requests; ValueError where there are several variants."""
+        (source,) = self.sources
+        return source
 
     @property
     def sink(self) -> Task:
-        """The gateway's task that assembles answers."""
-        return self.tasks[-1]
+        """The gateway's task that assembles answers; ValueError where there are several."""
+        (sink,) = self.sinks
+        return sink
+
+    @property
+    def variants(self) -> int:
+        """The number of variants."""
+        return self.tasks[-1].variant + 1
+
+    @property
+    def sources(self) -> tuple[Task, ...]:
+        """The gateway's task that feeds requests, of each variant."""
+        return tuple({task.variant: task for task in reversed(self.tasks)}.values())[::-1]
+
+    @property
+    def sinks(self) -> tuple[Task, ...]:
+        """The gateway's task that assembles answers, of each variant."""
+        return tuple({task.variant: task for task in self.tasks}.values())
 
     @property
     def devices(self) -> tuple[str, ...]:

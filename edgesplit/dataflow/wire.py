@@ -65,6 +65,7 @@ class Drop(StrEnum):
     EPOCH = "epoch"
     FLOW = "flow"
     SENDER = "sender"
+    VARIANT = "variant"
     DTYPE = "dtype"
     LENGTH = "length"
     NONCE = "nonce"
@@ -80,10 +81,10 @@ class Header:
     """The identity of a frame.
 
     `nonce` is drawn by each gateway process, `request` counts up from 0 within it, `attempt` from
-    0 within the request. `flow` is the id in the task table of the epoch: value, region, term and
-    row in one number. `recovered` counts the groups that had to be decoded on the way here.
-    `remaining` is microseconds until the deadline, `lowest` the gateway's lowest open request,
-    `length` the bytes of the body.
+    0 within the request, `variant` the way through the model that the attempt takes. `flow` is the
+    id in the task table of the epoch: value, region, term and row in one number. `recovered` counts
+    the groups that had to be decoded on the way here. `remaining` is microseconds until the
+    deadline, `lowest` the gateway's lowest open request, `length` the bytes of the body.
     """
 
     kind: Kind
@@ -145,6 +146,8 @@ def screen(
         return Drop.FLOW
     if sender not in flow.senders:
         return Drop.SENDER
+    if header.variant != flow.variant:
+        return Drop.VARIANT
     if header.dtype != flow.dtype:
         return Drop.DTYPE
     if header.length != size or size != flow.nbytes:

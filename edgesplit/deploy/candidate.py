@@ -66,7 +66,7 @@ def compose(release: Release, cluster: Cluster, generation: Generation, crew: Cr
         peers=peers(cluster, generation),
         programs=_digests(orders),
         deadline=release.deadline,
-        head=release.head,
+        heads=release.heads,
         cluster_file=cluster_to_plain(cluster),
         source=release.source,
         memory=dict(release.memory),

@@ -20,17 +20,17 @@ class Release:
     """An allocation that is ready to be deployed.
 
     `files` are the built files of each task's shard, by task id, named `<sha256>.<suffix>`.
-    `allocation` is the SHA-256 of the allocation file and `source` its text, `head` the gateway's
-    model behind a coded last layer, `deadline` in seconds. `pace` and `predicted` are seconds by
-    task id, as in `Program`, `answers` the known answers by task id; `memory` and `mapped` are
-    bytes by device, as in `Record`.
+    `allocation` is the SHA-256 of the allocation file and `source` its text, `heads` the
+    gateway's models behind a coded last layer by digest, `deadline` in seconds. `pace` and
+    `predicted` are seconds by task id, as in `Program`, `answers` the known answers by task id;
+    `memory` and `mapped` are bytes by device, as in `Record`.
     """
 
     table: TaskTable
     files: Mapping[int, tuple[Path, ...]]
     allocation: str
     deadline: float
-    head: bytes | None = None
+    heads: Mapping[str, bytes] = field(default_factory=dict)
     pace: Mapping[int, float] = field(default_factory=dict)
     predicted: Mapping[int, float] = field(default_factory=dict)
     answers: Mapping[int, tuple[Any, ...]] = field(default_factory=dict)

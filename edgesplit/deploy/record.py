@@ -22,7 +22,7 @@ from edgesplit.runtime.program import Peer
 from edgesplit.spec.cluster import Cluster
 from edgesplit.spec.cluster_file import parse_cluster
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Record:
 
     `epoch` counts the deployments of this cluster id. `allocation` is the SHA-256 of the
     allocation file that was deployed and `source` its text; `programs` the digest of each device's
-    release (its manifest covers the program, the code that runs it and the blobs). `head` is the
-    ONNX model that the gateway runs behind a coded last layer, None where there is none.
+    release (its manifest covers the program, the code that runs it and the blobs). `heads`
+    are the ONNX models that the gateway runs behind a coded last layer, by their digests.
     `deadline` is in seconds. `cluster_file` is the plain cluster, so that devices can be reached
     that a later allocation drops; `leaving` is the one of devices that were dropped and have not
     been told. `memory` is the bytes that each device's budget must have, and `mapped` how many of
@@ -46,7 +46,7 @@ class Record:
     peers: Mapping[str, Peer]
     programs: Mapping[str, str]
     deadline: float
-    head: bytes | None = None
+    heads: Mapping[str, bytes] = field(default_factory=dict)
     cluster_file: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
     memory: Mapping[str, int] = field(default_factory=dict)
@@ -93,7 +93,7 @@ def to_text(record: Record) -> str:
         "peers": {name: asdict(peer) for name, peer in record.peers.items()},
         "programs": dict(record.programs),
         "deadline": record.deadline,
-        "head": base64.b64encode(record.head).decode() if record.head else None,
+        "heads": {name: base64.b64encode(head).decode() for name, head in record.heads.items()},
         "table": json.loads(record.table.to_json()),
         "cluster_file": dict(record.cluster_file),
         "source": record.source,
@@ -177,7 +177,7 @@ def _record(data: dict[str, Any]) -> Record:
         peers={name: Peer(**peer) for name, peer in data["peers"].items()},
         programs=data["programs"],
         deadline=data["deadline"],
-        head=base64.b64decode(data["head"]) if data["head"] else None,
+        heads={name: base64.b64decode(head) for name, head in data["heads"].items()},
         cluster_file=data["cluster_file"],
         source=data["source"],
         memory=data["memory"],

@@ -85,11 +85,11 @@ def critical_path(table: TaskTable, traces: Traces, passage: Passage) -> Breakdo
 
     Returns None where a trace on the way is missing: its device died before it told.
     """
-    made = makers(table)
+    made, sources = makers(table), {source.id for source in table.sources}
     ran = traces.get((passage.request, passage.attempt), {})
     path: list[Trace] = []
     flow = passage.last_flow
-    while (task := made.get(flow)) != table.source.id:
+    while (task := made.get(flow)) not in sources:
         found = ran.get(task, ()) if task is not None else ()
         if not found:
             return None

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+FIRST = frozenset({0})
+"""Where there is only one variant."""
 PATIENCE = 0.005
 """Seconds that a CLOSE waits: under load a later OPEN says the same to the same devices sooner."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dismissal:
-    """A CLOSE to send at `due` that is of use until `deadline`, both on the gateway's clock."""
+    """A CLOSE to send at `due` that is of use until `deadline`, both on the gateway's clock.
+
+    It is for the devices of `variants`.
+    """
 
     request: int
     attempt: int
     due: float
     deadline: float
+    variants: frozenset[int] = FIRST
 
 
 class Dismissals:
@@ -32,13 +38,25 @@ class Dismissals:
     def __len__(self) -> int:
         return len(self._owed)
 
-    def owe(self, request: int, attempt: int, now: float, deadline: float) -> None:
-        """Note that a request is over."""
-        self._owed[request] = Dismissal(request, attempt, now + PATIENCE, deadline)
+    def owe(
+        self,
+        request: int,
+        attempt: int,
+        now: float,
+        deadline: float,
+        variants: frozenset[int] = FIRST,
+    ) -> None:
+        """Note that a request is over that the devices of these variants know of."""
+        self._owed[request] = Dismissal(request, attempt, now + PATIENCE, deadline, variants)
 
-    def told(self, lowest: int) -> None:
-        """Note that every device was sent the lowest open request."""
-        self._owed = {number: owed for number, owed in self._owed.items() if number >= lowest}
+    def told(self, lowest: int, variant: int = 0) -> None:
+        """Note that every device of a variant was sent the lowest open request."""
+        for owed in [owed for owed in self._owed.values() if owed.request < lowest]:
+            untold = owed.variants - {variant}
+            if untold:
+                self._owed[owed.request] = replace(owed, variants=untold)
+            else:
+                del self._owed[owed.request]
 
     def next_due(self) -> float | None:
         """Return when `take` has something; None where nothing is owed."""

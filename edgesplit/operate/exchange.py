@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from edgesplit.errors import RequestError, RequestLost
 from edgesplit.operate.dismissals import Dismissal, Dismissals
 from edgesplit.operate.head import Head
 from edgesplit.operate.requests import Answer, Array, Arrays, OpenRequest, Passage, Requests
+from edgesplit.operate.ways import ways
 from edgesplit.runtime.transport import Arrival, Outgoing
 
 
@@ -47,6 +49,7 @@ class Exchange:
         attempts: Tries before a deadline.
         first: The number of the first request.
         released: Called before a future ends, so that a callback finds the place free again.
+        able: Returns the variants that can answer now; none where there is no choice.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Exchange:
         attempts: int,
         first: int,
         released: Callable[[], object],
+        able: Callable[[], frozenset[int]],
     ) -> None:
         self._record = record
         self._outgoing = outgoing
@@ -66,9 +70,8 @@ class Exchange:
         self._released = released
         self._flows = {flow.id: flow for flow in record.table.flows}
         self._requests = Requests(record.table, attempts, first)
-        fed = {name for o in record.table.source.outputs for name in self._flows[o.flow].receivers}
-        self._fed = tuple(name for name in record.table.devices if name in fed)
-        self._unfed = tuple(name for name in record.table.devices if name not in fed)
+        self._able = able
+        self._ways = ways(record.table)
         self._head = head
         self._submissions: dict[int, Submission] = {}
         self._dismissals = Dismissals()
@@ -115,7 +118,7 @@ class Exchange:
 
     def _answer(self, request: OpenRequest) -> None:
         formed = time.monotonic()
-        outputs = self._head.answer(request.assembly.feeds())
+        outputs = self._head.answer(request.assembly.feeds(), request.variant)
         now = time.monotonic()
         submission = self._end(request)
         admitted = submission.since or request.admitted
@@ -128,6 +131,7 @@ class Exchange:
             head=now - formed,
             earlier=submission.tries,
             admitted=admitted,
+            variant=request.variant,
         )
         submission.future.set_result(Answer(outputs, passage))
         self._dismiss(request)
@@ -149,11 +153,13 @@ class Exchange:
         """Send nothing more for a request, and have the devices forget it soon."""
         self._outgoing.forget(self._nonce, request.number)
         now = time.monotonic()
-        self._dismissals.owe(request.number, request.attempt, now, request.deadline)
+        number, deadline = request.number, request.deadline
+        self._dismissals.owe(number, request.attempt, now, deadline, request.tried)
 
     def _close(self, owed: Dismissal) -> None:
         header = self._header(Kind.CLOSE, owed.request, owed.attempt)
-        for device in self._record.table.devices:
+        know = (self._ways[variant].devices for variant in sorted(owed.variants))
+        for device in dict.fromkeys(chain.from_iterable(know)):
             self._outgoing.send(device, header, deadline=owed.deadline)
 
     @property
@@ -163,40 +169,36 @@ class Exchange:
 
     def admit(self, submission: Submission) -> None:
         """Open a request and send what it needs."""
-        request = self._requests.admit(submission.feeds, time.monotonic(), submission.deadline)
+        now, able = time.monotonic(), self._able()
+        request = self._requests.admit(submission.feeds, now, submission.deadline, able)
         self._submissions[request.number] = submission
         self._open(request)
 
     def _open(self, request: OpenRequest) -> None:
         """Announce an attempt and feed it; then tell the devices that wait for others' data."""
-        self._announce(request, self._fed)
-        for output in self._record.table.source.outputs:
+        way = self._ways[request.variant]
+        self._announce(request, way.fed)
+        for output in way.feeds:
             box = request.feeds[output.name][output.source.slices]
             self._feed(request, output.flow, np.ascontiguousarray(box))
-        self._announce(request, self._unfed)
-        self._dismissals.told(self._requests.lowest)
+        self._announce(request, way.unfed)
+        self._dismissals.told(self._requests.lowest, request.variant)
 
     def _announce(self, request: OpenRequest, devices: tuple[str, ...]) -> None:
-        header = self._header(Kind.OPEN, request.number, request.attempt)
+        header = self._header(Kind.OPEN, request.number, request.attempt, request.variant)
         for device in devices:
             self._outgoing.send(device, header, deadline=request.deadline)
 
     def _feed(self, request: OpenRequest, flow: int, data: Array) -> None:
-        header = self._header(Kind.DATA, request.number, request.attempt, flow, data)
+        header = self._header(Kind.DATA, request.number, request.attempt, request.variant)
+        header = replace(header, flow=flow, length=data.nbytes, dtype=str(data.dtype))
         for receiver in self._flows[flow].receivers:
             if receiver == GATEWAY:
                 self._offer(header, data)
             else:
                 self._outgoing.send(receiver, header, data, deadline=request.deadline)
 
-    def _header(
-        self,
-        kind: Kind,
-        request: int = 0,
-        attempt: int = 0,
-        flow: int = 0,
-        data: Array | None = None,
-    ) -> Header:
+    def _header(self, kind: Kind, request: int = 0, attempt: int = 0, variant: int = 0) -> Header:
         return Header(
             kind,
             self._record.epoch,
@@ -204,9 +206,7 @@ class Exchange:
             request=request,
             lowest=self._requests.lowest,
             attempt=attempt,
-            flow=flow,
-            length=0 if data is None else data.nbytes,
-            dtype="none" if data is None else str(data.dtype),
+            variant=variant,
         )
 
     def advance(self, now: float, silent: Callable[[], tuple[str, ...]]) -> None:
@@ -214,7 +214,7 @@ class Exchange:
 
         `silent` names the devices that are not heard, for the message.
         """
-        due = self._requests.due(now)
+        due = self._requests.due(now, self._able())
         for request in due.lost:
             self._lose(request, silent())
         for request in due.again:
@@ -223,9 +223,12 @@ class Exchange:
         for owed in self._dismissals.take(now):
             self._close(owed)
 
-    def renew(self) -> None:
-        """Try all open requests again: what they waited for is back, but not what it was told."""
-        for request in self._requests.renew():
+    def renew(self, able: frozenset[int]) -> None:
+        """Try all open requests again: what they waited for is back, but not what it was told.
+
+        `able` are the variants that can answer with it.
+        """
+        for request in self._requests.renew(able):
             self._outgoing.forget(self._nonce, request.number)
             self._open(request)
 

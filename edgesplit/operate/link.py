@@ -18,7 +18,7 @@ from edgesplit.operate.beats import Beat, Roster, parse_beat
 from edgesplit.operate.exchange import Exchange, Submission
 from edgesplit.operate.head import Head
 from edgesplit.operate.inquiry import PATIENCE, Inquiry, successor
-from edgesplit.plan.coverage import survives
+from edgesplit.plan.coverage import answering
 from edgesplit.runtime.transport import Arrival, Event, Events, Outgoing, Parted, Refused, Shaken
 
 # Frames that a device may have under way to us: its answers for a window, and its beats.
@@ -69,7 +69,7 @@ class Link:
         self._station = station
         self._inquiry = Inquiry()
         self._idle_since: float | None = None
-        self._covered: dict[frozenset[str], bool] = {}
+        self._covered: dict[frozenset[str], frozenset[int]] = {}
         head = Head.of(record)
         self._outgoing = self._dial(first)
         self._exchange = Exchange(
@@ -80,6 +80,7 @@ class Link:
             attempts=station.attempts,
             first=first,
             released=station.released,
+            able=self._able,
         )
 
     @property
@@ -99,15 +100,15 @@ class Link:
 
     def able(self, now: float) -> bool:
         """Tell whether the devices that are ready are enough for an answer."""
-        return self._survives(self.roster.unable(now))
+        return bool(self._answering(self.roster.unable(now)))
 
     def current(self, now: float) -> bool:
         """Tell whether the devices where this epoch is current and ready are enough."""
-        return self._survives(self.roster.unable(now) | self.roster.superseded(now))
+        return bool(self._answering(self.roster.unable(now) | self.roster.superseded(now)))
 
     def lost(self, now: float) -> bool:
         """Tell whether what is open can't be answered by the devices that are heard."""
-        return self.open > 0 and not self._survives(frozenset(self.roster.silent(now)))
+        return self.open > 0 and not self._answering(frozenset(self.roster.silent(now)))
 
     def idle(self, now: float) -> float:
         """Return the seconds for which nothing has been open, and nothing waited to be sent."""
@@ -160,10 +161,16 @@ class Link:
             receive=_RECEIVE,
         )
 
-    def _survives(self, gone: frozenset[str]) -> bool:
-        """Tell whether answers form without these devices; what was once worked out is kept."""
+    def _able(self) -> frozenset[int]:
+        """Return the variants whose devices are ready now, where there are several."""
+        if self.record.table.variants == 1:
+            return frozenset()
+        return self._answering(self.roster.unable(time.monotonic()))
+
+    def _answering(self, gone: frozenset[str]) -> frozenset[int]:
+        """Return the variants that answer without these devices; what was worked out is kept."""
         if gone not in self._covered:
-            self._covered[gone] = survives(self.record.table, gone)
+            self._covered[gone] = answering(self.record.table, gone)
         return self._covered[gone]
 
     def _take(self, event: Event) -> Drop | None:
@@ -177,20 +184,20 @@ class Link:
             case Arrival():
                 return Drop.KIND
             case _:
-                stuck = isinstance(event, Shaken) and self._waited_for(event.peer)
+                back = self._waited_for(event.peer) if isinstance(event, Shaken) else None
                 self._contact(event)
-                if stuck:
-                    self._exchange.renew()
+                if back:
+                    self._exchange.renew(back)
                 return None
 
-    def _waited_for(self, peer: str) -> bool:
-        """Tell whether answers could not form without a device that is about to be back.
+    def _waited_for(self, peer: str) -> frozenset[int]:
+        """Return the variants that answer again where none did without a device that is back.
 
         Its neighbours may find it before we do, and it takes nothing of requests that it has not
         heard of from us: what they send meanwhile is gone.
         """
         gone = frozenset(self.roster.silent(time.monotonic())) | {peer}
-        return not self._survives(gone) and self._survives(gone - {peer})
+        return frozenset() if self._answering(gone) else self._answering(gone - {peer})
 
     def _contact(self, event: Shaken | Parted | Refused) -> None:
         with self._station.known:

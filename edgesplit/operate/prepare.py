@@ -84,7 +84,7 @@ def prepare_planned(planned: Planned, source: str, progress: Progress) -> Prepar
         },
         allocation=hashlib.sha256(source.encode()).hexdigest(),
         deadline=planned.allocation.model.deadline,
-        head=_head(built.table, folder),
+        heads=_heads(built.table, folder),
         pace=_paces(planned, built.table, progress),
         predicted=task_seconds(planned.allocation, planned.lowered, works, planned.measured),
         answers=known_answers(built, folder),
@@ -100,9 +100,9 @@ def _mapped(prediction: Prediction | None) -> Mapping[str, int]:
     return {one.device: one.weights for one in prediction.devices} if prediction else {}
 
 
-def _head(table: TaskTable, folder: Path) -> bytes | None:
-    digest = table.sink.shard
-    return Store(folder).path(digest, ".onnx").read_bytes() if digest else None
+def _heads(table: TaskTable, folder: Path) -> Mapping[str, bytes]:
+    store, digests = Store(folder), {sink.shard for sink in table.sinks if sink.shard}
+    return {digest: store.path(digest, ".onnx").read_bytes() for digest in sorted(digests)}
 
 
 def _paces(planned: Planned, table: TaskTable, progress: Progress) -> Mapping[int, float]:

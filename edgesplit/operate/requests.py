@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesplit.dataflow.assembly import Assembly, Outcome
+from edgesplit.dataflow.rotation import Rotation
 from edgesplit.dataflow.table import Port, TaskTable
 from edgesplit.dataflow.wire import Drop, Header
 from edgesplit.errors import InputMismatch
@@ -30,7 +31,8 @@ class Passage:
     the answer. `recovered` counts the groups that were decoded on the longest way to it.
     `latency` is seconds from admission, `head` the seconds of it that the gateway's own shard
     took. `earlier` counts the attempts in an epoch that ended meanwhile. `admitted` is when it
-    was admitted, in seconds of the gateway's own clock.
+    was admitted, in seconds of the gateway's own clock. `variant` is the way through the model that
+    the answer came.
     """
 
     request: int
@@ -41,6 +43,7 @@ class Passage:
     head: float
     earlier: int = 0
     admitted: float = 0.0
+    variant: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +77,18 @@ class Answer:
 
 @dataclass(slots=True)
 class OpenRequest:
-    """A request that is owed an answer; `admitted` and `deadline` are the gateway's own clock."""
+    """A request that is owed an answer; `admitted` and `deadline` are the gateway's own clock.
+
+    `variant` is that of its attempt, `tried` those of all its attempts.
+    """
 
     number: int
     feeds: Arrays
     admitted: float
     deadline: float
     assembly: Assembly
+    variant: int = 0
+    tried: frozenset[int] = frozenset()
     attempt: int = 0
     last_flow: int = -1
 
@@ -96,14 +104,18 @@ class Due:
 class Requests:
     """The requests that one gateway has open, oldest first.
 
+    Each attempt takes a variant of the table. `able` are those that can answer, as far as is known;
+    where it is empty, all are as good.
+
     Args:
-        table: The dataflow; its sink is what an answer assembles.
+        table: The dataflow; its sinks are what an answer assembles.
         attempts: Tries before the deadline; each gets an equal share of the time.
         first: The number of the first request.
     """
 
     def __init__(self, table: TaskTable, attempts: int, first: int = 0) -> None:
-        self._sink = table.sink
+        self._sinks = table.sinks
+        self._rotation = Rotation(table.variants)
         self._flows = {flow.id: flow for flow in table.flows}
         self._attempts = attempts
         self._open: dict[int, OpenRequest] = {}
@@ -123,9 +135,14 @@ class Requests:
         """Whether devices would take the next request: it is near enough to the lowest."""
         return self._next < self.lowest + self._reach
 
-    def admit(self, feeds: Arrays, now: float, deadline: float) -> OpenRequest:
+    def admit(
+        self, feeds: Arrays, now: float, deadline: float, able: Collection[int] = ()
+    ) -> OpenRequest:
         """Open a request that must be answered by `deadline`, on the clock of `now`."""
-        request = OpenRequest(self._next, feeds, now, deadline, self._assembly())
+        variant = self._rotation.deal(able)
+        assembly = self._assembly(variant)
+        tried = frozenset({variant})
+        request = OpenRequest(self._next, feeds, now, deadline, assembly, variant, tried)
         self._open[request.number] = request
         self._next += 1
         return request
@@ -145,30 +162,41 @@ class Requests:
 
     def close(self, request: OpenRequest) -> None:
         """Owe it nothing more; what still arrives for it is dropped."""
-        self._open.pop(request.number, None)
+        if self._open.pop(request.number, None) is not None:
+            self._rotation.take(request.variant)
 
     def drain(self) -> tuple[OpenRequest, ...]:
         """Close all requests and return them."""
         requests = tuple(self._open.values())
-        self._open.clear()
+        for request in requests:
+            self.close(request)
         return requests
 
-    def due(self, now: float) -> Due:
-        """Close what is past its deadline; begin a new attempt where one has had its time."""
+    def due(self, now: float, able: Collection[int] = ()) -> Due:
+        """Close what is past its deadline; begin a new attempt where one has had its time.
+
+        What is in a variant that can't answer goes to one that can, whatever attempts are left.
+        """
         lost = tuple(r for r in self._open.values() if now >= r.deadline)
         for request in lost:
             self.close(request)
         again = tuple(r for r in self._open.values() if now >= self._patience(r))
         for request in again:
-            self._retry(request, now)
-        return Due(again, lost)
+            self._retry(request, now, able)
+        stranded = tuple(r for r in self._open.values() if able and r.variant not in able)
+        return Due((*again, *self._anew(stranded, able)), lost)
 
-    def renew(self) -> tuple[OpenRequest, ...]:
+    def renew(self, able: Collection[int] = ()) -> tuple[OpenRequest, ...]:
         """Begin a new attempt of all that have one left, and return them."""
-        again = tuple(r for r in self._open.values() if r.attempt + 1 < self._attempts)
-        for request in again:
-            self._begin(request, request.attempt + 1)
-        return again
+        left = (r for r in self._open.values() if r.attempt + 1 < self._attempts)
+        return self._anew(tuple(left), able)
+
+    def _anew(
+        self, requests: tuple[OpenRequest, ...], able: Collection[int]
+    ) -> tuple[OpenRequest, ...]:
+        for request in requests:
+            self._begin(request, request.attempt + 1, able)
+        return requests
 
     def next_due(self) -> float | None:
         """Return when `due` has work next; None where nothing is open."""
@@ -181,18 +209,21 @@ class Requests:
         share = (request.attempt + 1) / self._attempts
         return request.admitted + (request.deadline - request.admitted) * share
 
-    def _retry(self, request: OpenRequest, now: float) -> None:
+    def _retry(self, request: OpenRequest, now: float, able: Collection[int]) -> None:
         while now >= self._patience(request) and request.attempt + 1 < self._attempts:
             request.attempt += 1
-        self._begin(request, request.attempt)
+        self._begin(request, request.attempt, able)
 
-    def _begin(self, request: OpenRequest, attempt: int) -> None:
-        """Start an attempt from nothing: attempts never mix."""
+    def _begin(self, request: OpenRequest, attempt: int, able: Collection[int]) -> None:
+        """Start an attempt from nothing, elsewhere if it can be: attempts never mix."""
+        self._rotation.take(request.variant)
         request.attempt = attempt
-        request.assembly = self._assembly()
+        request.variant = self._rotation.deal(able, left=request.variant)
+        request.tried |= {request.variant}
+        request.assembly = self._assembly(request.variant)
 
-    def _assembly(self) -> Assembly:
-        return Assembly(self._sink, self._flows)
+    def _assembly(self, variant: int) -> Assembly:
+        return Assembly(self._sinks[variant], self._flows)
 
 
 def check_inputs(ports: tuple[Port, ...], given: object) -> dict[str, Array]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from edgesplit.deploy.record import Record
 from edgesplit.operate.beats import Beat, State
 from edgesplit.operate.gateway import Gateway
-from edgesplit.plan.coverage import survives
+from edgesplit.plan.coverage import answering
 from edgesplit.spec.throttling import throttled_now, throttled_since_boot
 
 
@@ -35,12 +35,17 @@ class DeviceStatus:
 
 @dataclass(frozen=True, slots=True)
 class ClusterStatus:
-    """A deployment at one moment; `answers` tells whether the ready devices can form an answer."""
+    """A deployment at one moment; `answers` tells whether the ready devices can form an answer.
+
+    `answering` is how many of its `variants` can.
+    """
 
     cluster: str
     epoch: int
     devices: tuple[DeviceStatus, ...]
     answers: bool
+    variants: int
+    answering: int
 
     @property
     def whole(self) -> bool:
@@ -78,11 +83,14 @@ def observe(gateway: Gateway, before: Mapping[str, Beat] | None = None) -> Clust
     """
     record, states = gateway.record, gateway.states()
     lost = frozenset(name for name, state in states.items() if state is not State.READY)
+    able = answering(record.table, lost)
     return ClusterStatus(
         cluster=record.cluster,
         epoch=record.epoch,
         devices=_devices(record, states, gateway.beats(), before or {}),
-        answers=survives(record.table, lost),
+        answers=bool(able),
+        variants=record.table.variants,
+        answering=len(able),
     )
 
 

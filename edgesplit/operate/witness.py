@@ -51,7 +51,7 @@ class GatewayWitness:
         )
 
     def trial(self, record: Record, check: Callable[[], None]) -> None:
-        """Ask one request whose answer is known, looking before whether an executor has ended.
+        """Ask requests whose answer is known, looking before whether an executor has ended.
 
         Raises:
             DeployError: It was not answered, or answered wrongly; or an executor has ended.
@@ -60,19 +60,9 @@ class GatewayWitness:
             return
         with self._gateway(record) as gateway:
             _await_ready(gateway, record, check)
-            try:
-                answer = gateway.infer(self.expected.inputs)
-            except RequestError as error:
-                raise DeployError(
-                    f"a trial request was not answered: {error.what}", remedy=error.remedy
-                ) from error
-        off = self.expected.error(answer.outputs)
-        if not off <= self.expected.tolerance:
-            raise DeployError(
-                f"a trial request was answered wrongly: {off:.2g} of max|y| off, "
-                f"{self.expected.tolerance:.2g} tolerated",
-                remedy="look for a device with damaged memory: edgesplit doctor",
-            )
+            # One after the other, so that each variant has its turn.
+            for _ in range(record.table.variants):
+                _ask(gateway, self.expected)
 
     def drained(self, record: Record) -> frozenset[str]:
         """Wait until nobody but us is at a record's executors and nothing is open there.
@@ -88,6 +78,22 @@ class GatewayWitness:
 
     def _gateway(self, record: Record) -> Gateway:
         return Gateway(record, self.secret, follow=False)
+
+
+def _ask(gateway: Gateway, expected: Expected) -> None:
+    try:
+        answer = gateway.infer(expected.inputs)
+    except RequestError as error:
+        raise DeployError(
+            f"a trial request was not answered: {error.what}", remedy=error.remedy
+        ) from error
+    off = expected.error(answer.outputs)
+    if not off <= expected.tolerance:
+        raise DeployError(
+            f"a trial request was answered wrongly: {off:.2g} of max|y| off, "
+            f"{expected.tolerance:.2g} tolerated",
+            remedy="look for a device with damaged memory: edgesplit doctor",
+        )
 
 
 def _await_ready(gateway: Gateway, record: Record, check: Callable[[], None]) -> str | None:

@@ -61,7 +61,8 @@ class DevicePrediction:
 
     `memory` is the executor's peak anonymous bytes in ordinary work, `weights` the bytes of mapped
     weights, `reserved` the bytes that its budget must have beside both (full windows, loading);
-    `compute` and `transfer` are seconds a request (transfer: sent and received on its own link).
+    `compute` and `transfer` are seconds a request (transfer: sent and received on its own link), in
+    the mean over all requests where replicas share them.
     """
 
     device: str
@@ -87,7 +88,9 @@ class Prediction:
 class Allocation:
     """Stages over a cluster, for one model; each after those whose values it reads.
 
-    `digest` is the digest of the imported graph that the stages were planned on.
+    `digest` is the digest of the imported graph that the stages were planned on. `replicas` are
+    further complete ways through the model: each request takes one, in rotation. Their devices may
+    overlap.
     """
 
     cluster: Cluster
@@ -95,6 +98,7 @@ class Allocation:
     digest: str
     stages: tuple[Stage, ...]
     prediction: Prediction | None = None
+    replicas: tuple[tuple[Stage, ...], ...] = ()
 
     @property
     def predicted(self) -> Prediction:
@@ -102,3 +106,8 @@ class Allocation:
         if self.prediction is None:
             raise ValueError("this allocation was never predicted")
         return self.prediction
+
+    @property
+    def variants(self) -> tuple[tuple[Stage, ...], ...]:
+        """All ways through the model: the stages, then those of each replica."""
+        return (self.stages, *self.replicas)

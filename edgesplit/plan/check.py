@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from edgesplit.errors import PlanError
 from edgesplit.graph.model import Graph
@@ -23,16 +24,27 @@ def check(graph: Graph, allocation: Allocation) -> None:
             f"the allocation was planned on another version of {graph.name}",
             remedy="run `edgesplit plan` again",
         )
-    _check_order(graph, allocation)
-    _check_names(allocation)
-    for stage in allocation.stages:
+    _check_stages(graph, allocation.stages)
+    for number, stages in enumerate(allocation.replicas, start=1):
+        try:
+            _check_stages(graph, stages)
+        except PlanError as error:
+            where = ", ".join(filter(None, (f"replica {number}", error.where)))
+            raise PlanError(error.what, where=where, remedy=error.remedy) from error
+
+
+def _check_stages(graph: Graph, stages: Sequence[Stage]) -> None:
+    """Check one way through the model."""
+    _check_order(graph, stages)
+    _check_names(stages)
+    for stage in stages:
         _check_devices(stage)
         check_split(graph, stage)
-    _check_values(graph, allocation)
+    _check_values(graph, stages)
 
 
-def _check_order(graph: Graph, allocation: Allocation) -> None:
-    planned = [name for stage in allocation.stages for name in stage.layers]
+def _check_order(graph: Graph, stages: Sequence[Stage]) -> None:
+    planned = [name for stage in stages for name in stage.layers]
     wanted = [layer.name for layer in graph.layers]
     if sorted(planned) == sorted(wanted):
         return
@@ -47,11 +59,11 @@ def _check_order(graph: Graph, allocation: Allocation) -> None:
     raise PlanError(what, remedy=f"the layers are {', '.join(wanted)}")
 
 
-def _check_values(graph: Graph, allocation: Allocation) -> None:
+def _check_values(graph: Graph, stages: Sequence[Stage]) -> None:
     """Refuse stages in an order in which one would read what a later one makes."""
     made: set[str] = set()
     every = {name for node in graph.nodes for name in node.outputs}
-    for stage in allocation.stages:
+    for stage in stages:
         nodes = stage_nodes(graph, stage.layers)
         made.update(name for node in nodes for name in node.outputs)
         ahead = next((n for node in nodes for n in node.reads if n in every - made), None)
@@ -59,9 +71,9 @@ def _check_values(graph: Graph, allocation: Allocation) -> None:
             raise wrong(stage, f"it reads {ahead}, which a later stage makes")
 
 
-def _check_names(allocation: Allocation) -> None:
-    names = Counter(stage.name for stage in allocation.stages)
-    for stage in allocation.stages:
+def _check_names(stages: Sequence[Stage]) -> None:
+    names = Counter(stage.name for stage in stages)
+    for stage in stages:
         if names[stage.name] > 1:
             raise wrong(stage, f"{names[stage.name]} stages have this name")
 

@@ -10,10 +10,18 @@ from edgesplit.dataflow.table import Group, Task, TaskTable
 def survives(table: TaskTable, lost: frozenset[str]) -> bool:
     """Tell whether every request is still answered while these devices are gone.
 
+    One variant that answers is enough: requests that are under way in another are tried again.
+    """
+    return bool(answering(table, lost))
+
+
+def answering(table: TaskTable, lost: frozenset[str]) -> frozenset[int]:
+    """Return the variants that answer while these devices are gone.
+
     A task on a lost device makes nothing. A flow arrives if any of its senders makes it; a row
     forms from all its terms, a group from any k of its rows, a task from all its groups.
     """
-    return table.sink.id in _running(table, lost)
+    return _answered(table, lambda task: task.device not in lost)
 
 
 def single_losses(table: TaskTable) -> tuple[str, ...]:
@@ -26,6 +34,8 @@ def why_not(table: TaskTable, device: str) -> str:
     lost = frozenset({device})
     if survives(table, lost):
         return ""
+    if table.variants > 1:
+        return f"no replica answers without {device}"
     tasks = table.tasks_of(device)
     needed = [task for task in tasks if _needed(table, task)]
     stages = ", ".join(dict.fromkeys(task.stage for task in needed or tasks))
@@ -37,11 +47,13 @@ def why_not(table: TaskTable, device: str) -> str:
 
 def _needed(table: TaskTable, task: Task) -> bool:
     """Tell whether the answer forms without this task's flows."""
-    return table.sink.id not in _fixpoint(table, lambda other: other.id != task.id)
+    return not _answered(table, lambda other: other.id != task.id)
 
 
-def _running(table: TaskTable, lost: frozenset[str]) -> set[int]:
-    return _fixpoint(table, lambda task: task.device not in lost)
+def _answered(table: TaskTable, alive: Callable[[Task], bool]) -> frozenset[int]:
+    """Return the variants whose sink forms."""
+    running = _fixpoint(table, alive)
+    return frozenset(sink.variant for sink in table.sinks if sink.id in running)
 
 
 def _fixpoint(table: TaskTable, alive: Callable[[Task], bool]) -> set[int]:

@@ -58,7 +58,7 @@ def explain(
     replan: Callable[[Cluster], Allocation],
     measured: Measured = NOTHING,
 ) -> Explanation:
-    """Return why an allocation is as it is.
+    """Return why an allocation is as it is; each replica as if it were alone.
 
     Args:
         graph: The model.
@@ -66,8 +66,9 @@ def explain(
         replan: Plans the model on another cluster, in the same way.
         measured: What was measured of the devices.
     """
-    explaining = _Explaining(graph, allocation, measured)
-    return Explanation(explaining.choices(), _larger(allocation, replan))
+    ways = (replace(allocation, stages=stages, replicas=()) for stages in allocation.variants)
+    choices = (_Explaining(graph, way, measured).choices() for way in ways)
+    return Explanation(tuple(chain.from_iterable(choices)), _larger(allocation, replan))
 
 
 def _larger(allocation: Allocation, replan: Callable[[Cluster], Allocation]) -> Prediction | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from edgesplit.spec.cluster import Cluster
 from edgesplit.spec.cluster_file import cluster_to_plain, parse_cluster
 from edgesplit.spec.located import load_yaml
 from edgesplit.spec.model_file import model_to_plain, parse_model
+from edgesplit.spec.reader import Path as Place
 from edgesplit.spec.suggest import did_you_mean
 from edgesplit.spec.validate import Finding, Section, refuse, validate
 
@@ -30,6 +32,13 @@ _HEADER = """\
 # A task allocation of edgesplit: which device does what.
 # Deploy it with `edgesplit deploy`. Edit stages by hand if you know better; predictions are then
 # those of the plan before. Bounds of blocks (channels, rows) and tiles are half open.
+"""
+_REPLICAS = """\
+# Requests take turns between the stages and each of the replicas, so that they multiply the
+# throughput. A replica holds all layers once more, over any devices of the cluster; one whose
+# devices don't answer is left out, and what was under way there is asked anew of another:
+#   replicas:
+#   - stages: [{name: conv1..fc8, layers: [conv1, ..., fc8], split: whole, shares: [{device: pi2}]}]
 """
 
 
@@ -50,6 +59,12 @@ class StageSection(Section):
     shares: tuple[ShareSection, ...] = Field(min_length=1)
     parity: tuple[str, ...] = ()
     merge: tuple[ShareSection, ...] = ()
+
+
+class ReplicaSection(Section):
+    """A further complete way through the model."""
+
+    stages: tuple[StageSection, ...] = Field(min_length=1)
 
 
 class DeviceSection(Section):
@@ -79,6 +94,7 @@ class AllocationFile(Section):
     edgesplit: Literal[1]
     graph: str
     stages: tuple[StageSection, ...] = Field(min_length=1)
+    replicas: tuple[ReplicaSection, ...] = ()
     prediction: PredictionSection | None = None
     model: dict[str, Any]
     cluster: dict[str, Any]
@@ -96,7 +112,8 @@ def write_allocation(allocation: Allocation, path: Path) -> None:
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
-        partial.write_text(_HEADER + text, encoding="utf-8")
+        header = _HEADER + (_REPLICAS if allocation.replicas else "")
+        partial.write_text(header + text, encoding="utf-8")
 
 
 def load_allocation(path: Path) -> Allocation:
@@ -116,26 +133,32 @@ def load_allocation(path: Path) -> Allocation:
         digest=file.graph,
         stages=tuple(map(_stage, file.stages)),
         prediction=_prediction(file.prediction) if file.prediction else None,
+        replicas=tuple(tuple(map(_stage, replica.stages)) for replica in file.replicas),
     )
 
 
 def _strangers(file: AllocationFile, cluster: Cluster) -> list[Finding]:
     known = [device.name for device in cluster.devices]
-    named = [
-        (("stages", index, kind, at, "device"), share.device)
-        for index, stage in enumerate(file.stages)
-        for kind, shares in (("shares", stage.shares), ("merge", stage.merge))
-        for at, share in enumerate(shares)
-    ] + [
-        (("stages", index, "parity", at), device)
-        for index, stage in enumerate(file.stages)
-        for at, device in enumerate(stage.parity)
+    lists = [(("stages",), file.stages)] + [
+        (("replicas", number, "stages"), replica.stages)
+        for number, replica in enumerate(file.replicas)
     ]
     return [
-        Finding(place, f"the cluster has no device {name!r}{did_you_mean(name, known)}")
-        for place, name in named
+        Finding((*place, *where), f"the cluster has no device {name!r}{did_you_mean(name, known)}")
+        for place, stages in lists
+        for where, name in _named(stages)
         if name not in known
     ]
+
+
+def _named(stages: Sequence[StageSection]) -> Iterator[tuple[Place, str]]:
+    """Yield the devices that stages name, each with its place among them."""
+    for index, stage in enumerate(stages):
+        for kind, shares in (("shares", stage.shares), ("merge", stage.merge)):
+            for at, share in enumerate(shares):
+                yield (index, kind, at, "device"), share.device
+        for at, device in enumerate(stage.parity):
+            yield (index, "parity", at), device
 
 
 def _stage(section: StageSection) -> Stage:
@@ -164,6 +187,10 @@ def _plain(allocation: Allocation, folder: Path) -> dict[str, Any]:
         "graph": allocation.digest,
         "stages": [_plain_stage(stage) for stage in allocation.stages],
     }
+    if allocation.replicas:
+        plain["replicas"] = [
+            {"stages": [_plain_stage(stage) for stage in stages]} for stages in allocation.replicas
+        ]
     if allocation.prediction:
         plain["prediction"] = _plain_prediction(allocation.prediction)
     plain["model"] = model_to_plain(allocation.model, folder)

@@ -1,5 +1,7 @@
 """Lowering: an allocation's stages become the task table and the orders for its shards.
 
+Each variant is lowered for itself; the table holds them side by side.
+
 This is the only place that knows both strategies and dataflow. Each stage publishes values: whole,
 in blocks, in tiles, in coded rows or in partial sums. Each later task takes the boxes it needs of
 them, operators included that an earlier stage had to leave undone.
@@ -7,8 +9,13 @@ them, operators included that an earlier stage had to leave undone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate
+
 from edgesplit.dataflow.region import Region
 from edgesplit.dataflow.table import GATEWAY
+from edgesplit.dataflow.variants import together
 from edgesplit.graph.following import CHANNELS, in_blocks, leaving
 from edgesplit.graph.model import Graph
 from edgesplit.graph.slicing import Partial
@@ -24,11 +31,27 @@ __all__ = ["Lowered", "lower"]
 
 def lower(graph: Graph, allocation: Allocation) -> Lowered:
     """Return the task table of an allocation that has been checked against its graph."""
+    window = allocation.model.window
+    return _together([_lower(graph, stages, window) for stages in allocation.variants])
+
+
+def _lower(graph: Graph, stages: tuple[Stage, ...], window: int) -> Lowered:
     lowering = _Lowering(graph)
-    for stage in allocation.stages:
+    for stage in stages:
         lowering.add_stage(stage)
     lowering.add_sink()
-    return encoded(graph, lowering.draft.finish(allocation.model.window))
+    return encoded(graph, lowering.draft.finish(window))
+
+
+def _together(parts: Sequence[Lowered]) -> Lowered:
+    """Return the dataflow of all variants, with the orders for their shards."""
+    firsts = accumulate((len(part.table.tasks) for part in parts), initial=0)
+    shards = (
+        replace(spec, task=spec.task + first)
+        for first, part in zip(firsts, parts, strict=False)
+        for spec in part.shards
+    )
+    return Lowered(together([part.table for part in parts]), tuple(shards))
 
 
 class _Lowering:

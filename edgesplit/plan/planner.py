@@ -23,6 +23,7 @@ from edgesplit.plan.explain import Explanation, explain
 from edgesplit.plan.lower import Lowered, lower
 from edgesplit.plan.measured import measured_profiles
 from edgesplit.plan.procedure1 import procedure1, single
+from edgesplit.plan.replicas import replicated
 from edgesplit.plan.search import random_allocation, search
 from edgesplit.spec.cluster import Cluster
 from edgesplit.spec.cluster_file import load_cluster
@@ -95,6 +96,16 @@ class Problem:
         return explain(self.graph, planned.allocation, replan, planned.measured)
 
     def _allocation(self, strategy: Strategy, seed: int) -> Allocation:
+        if self.model.objective == "latency" or strategy in {"random", "single"}:
+            return self.once(strategy, seed)
+
+        def plan(part: Cluster) -> Allocation:
+            return self.over(part).once(strategy, seed)
+
+        return replicated(self.graph, self.cluster, plan, self.measured)
+
+    def once(self, strategy: Strategy, seed: int) -> Allocation:
+        """Return one way through the model, over all of the cluster; errors as of `solve`."""
         given = (self.graph, self.cluster, self.model)
         match strategy:
             case "procedure1" | "search":

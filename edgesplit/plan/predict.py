@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from edgesplit.cost.kernel import anchors
 from edgesplit.cost.memory import Footprint, footprint
@@ -16,6 +17,7 @@ from edgesplit.graph.model import Graph
 from edgesplit.plan.allocation import Allocation, DevicePrediction, Prediction
 from edgesplit.plan.coverage import single_losses
 from edgesplit.plan.lower import Lowered, lower
+from edgesplit.plan.shard import ShardSpec
 from edgesplit.plan.tasks import request_bytes, seconds, task_works, together
 
 Works = Mapping[int, tuple[Work, ...]]
@@ -89,10 +91,15 @@ def _held(table: TaskTable, task: Task, profile: Profile) -> float:
 
 def footprints(allocation: Allocation, lowered: Lowered, works: Works) -> Mapping[str, Footprint]:
     """Return the memory of each device's executor, whose tasks run one at a time."""
-    tiled = frozenset(stage.name for stage in allocation.stages if stage.split == "spatial")
+    tiled = frozenset(
+        (variant, stage.name)
+        for variant, stages in enumerate(allocation.variants)
+        for stage in stages
+        if stage.split == "spatial"
+    )
     found = {}
     for device in lowered.table.devices:
-        tasks = lowered.table.tasks_of(device)
+        tasks = _different(lowered, device)
         request = sum(request_bytes(lowered.table, task) for task in tasks)
         work = together(list(_kept(tasks, works, tiled)))
         sessions = sum(task.id in works for task in tasks)
@@ -100,12 +107,20 @@ def footprints(allocation: Allocation, lowered: Lowered, works: Works) -> Mappin
     return found
 
 
-def _kept(tasks: Sequence[Task], works: Works, tiled: Container[str]) -> Iterator[Work]:
+def _different(lowered: Lowered, device: str) -> list[Task]:
+    """Return the tasks of a device; of those that run the same shard, the first."""
+    specs: dict[int, ShardSpec] = {spec.task: replace(spec, task=0) for spec in lowered.shards}
+    tasks = {specs.get(t.id, t.id): t for t in reversed(lowered.table.tasks_of(device))}
+    return list(reversed(tasks.values()))
+
+
+def _kept(tasks: Sequence[Task], works: Works, tiled: Container[tuple[int, str]]) -> Iterator[Work]:
     """Yield the works of a device; several tiles of a stage read its weights in one mapped file."""
-    stages = Counter(task.stage for task in tasks)
-    seen: set[str] = set()
+    stages = Counter((task.variant, task.stage) for task in tasks)
+    seen: set[tuple[int, str]] = set()
     for task in tasks:
-        alike = task.stage in tiled and stages[task.stage] > 1
+        stage = task.variant, task.stage
         for work in works.get(task.id, ()):
-            yield work.in_file(again=task.stage in seen) if alike else work
-        seen.add(task.stage)
+            alike = stage in tiled and stages[stage] > 1
+            yield work.in_file(again=stage in seen) if alike else work
+        seen.add(stage)

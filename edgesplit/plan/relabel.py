@@ -37,10 +37,11 @@ def in_file_order(
     }
     used = dict.fromkeys(chain.from_iterable(stage.devices for stage in stages))
     names = {name: next(waiting[kinds[name]]) if name in kinds else name for name in used}
-    return tuple(_renamed(stage, names) for stage in stages)
+    return tuple(renamed(stage, names) for stage in stages)
 
 
-def _renamed(stage: Stage, names: Mapping[str, str]) -> Stage:
+def renamed(stage: Stage, names: Mapping[str, str]) -> Stage:
+    """Return a stage on other devices."""
     return replace(
         stage,
         shares=_with_names(stage.shares, names),

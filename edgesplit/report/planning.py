@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -55,6 +56,7 @@ def plan_result(planned: Planned, path: Path | None, found: Findings) -> dict[st
         "follows": plain(follows) | {"mode": follows.mode} if follows else None,
         "file": plain(path),
         "stages": plain(allocation.stages),
+        "replicas": plain(allocation.replicas),
         "prediction": plain(allocation.prediction),
         "bound": plain(planned.bound),
         "gap": planned.gap,
@@ -107,7 +109,8 @@ def _tasks(allocation: Allocation, prediction: Prediction) -> Table:
     table.add_column("device")
     table.add_column("tasks", overflow="fold")
     for device in prediction.devices:
-        table.add_row(device.device, escape("\n".join(duties(allocation.stages, device.device))))
+        ways = (duties(stages, device.device) for stages in allocation.variants)
+        table.add_row(device.device, escape("\n".join(chain.from_iterable(ways))))
     return table
 
 
@@ -130,6 +133,9 @@ def _summary(planned: Planned, prediction: Prediction) -> list[str]:
         _limit(planned),
         f"loses no request when one of these dies: [bold]{survived}[/]",
     ]
+    if planned.allocation.replicas:
+        ways = len(planned.allocation.variants)
+        lines.append(f"requests take turns between [bold]{ways} replicas[/] of the whole model")
     exposed = _not_survived(planned)
     if exposed:
         lines.append(f"not covered: {', '.join(exposed)}")

@@ -51,6 +51,9 @@ def _picture(status: ClusterStatus, since: str) -> RenderableType:
 def _verdict(status: ClusterStatus) -> str:
     if status.whole:
         return ""
+    if status.answers and status.variants > 1:
+        ways = f"{status.answering} of {status.variants} replicas"
+        return f"[yellow]degraded[/]: requests are still answered, by {ways}"
     if status.answers:
         return "[yellow]degraded[/]: requests are still answered"
     return "[red]down[/]: no answer can be formed without the missing devices"

@@ -71,6 +71,7 @@ def _round_result(one: Round) -> dict[str, Any]:
     return {
         "number": one.number,
         "stages": plain(one.allocation.stages),
+        "replicas": plain(one.allocation.replicas),
         "error": one.error,
         "settled": one.settled,
         "alone": run_result(one.alone),

@@ -42,6 +42,7 @@ class Requests:
         self._consumers = _consumers(table.tasks_of(device))
         self._capacity = table.gateways + _SPARE_GATEWAYS
         self._reach = 2 * table.window
+        self._variants = table.variants
 
     @property
     def open(self) -> int:
@@ -72,12 +73,18 @@ class Requests:
             return Drop.NONCE
         if drop := self._barred(gateway, header):
             return drop
+        if header.variant >= self._variants:
+            return Drop.VARIANT
+        attempts = gateway.requests.get(header.request, {})
+        known = attempts.get(header.attempt)
+        if known is not None and known.variant != header.variant:
+            # A device was wrong about it.
+            attempts.pop(header.attempt).end()
         attempt = _begin(gateway, header, now)
         attempts = gateway.requests[header.request]
         for number in [n for n in attempts if n < header.attempt]:
             attempts.pop(number).end()
         attempt.announced = True
-        attempt.variant = header.variant
         attempt.deadline = now + header.remaining / 1e6
         return None
 
@@ -167,6 +174,8 @@ class Requests:
         attempts = gateway.requests.get(header.request, {})
         known = attempts.get(header.attempt)
         if known is not None:
+            if known.variant != header.variant:
+                return Drop.VARIANT
             return known if known.deadline > now else Drop.CLOSED
         if len(attempts) >= _ATTEMPTS or not header.remaining:
             return Drop.CLOSED

@@ -50,7 +50,7 @@ class Stitched:
     """A task table with built shards, interpreted without sockets.
 
     Args:
-        table: The dataflow; its tasks name the digests of their shards.
+        table: The dataflow, of one variant; its tasks name the digests of their shards.
         store: Holds the shards.
         threads: Threads of ONNX Runtime; 0 for one a core.
     """

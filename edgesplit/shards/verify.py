@@ -11,6 +11,7 @@ from typing import Any
 import onnxruntime as ort
 
 from edgesplit.dataflow.table import GATEWAY, Task, TaskTable
+from edgesplit.dataflow.variants import anonymous, apart
 from edgesplit.errors import ShardError
 from edgesplit.graph.model import Graph
 from edgesplit.graph.samples import random_inputs
@@ -79,8 +80,9 @@ def verify(
 ) -> Verification:
     """Compare the stitched shards with the whole model on seeded random inputs.
 
-    Without loss, with each row of each coded group withheld, and with each device that makes
-    several such rows. A verdict is remembered by the digests of the graph and the table.
+    Each variant without loss, with each row of each coded group withheld, and with each device that
+    makes several such rows; of variants that differ in their devices only, the first. A verdict is
+    remembered by the digests of the graph and the variant.
 
     Args:
         graph: The imported model.
@@ -94,6 +96,24 @@ def verify(
         ShardError: An answer is missing or outside the tolerance, named with stage and figures.
     """
     store = Store(store_folder)
+    different = {anonymous(variant): variant for variant in reversed(apart(table))}
+    found = [
+        _verdict(graph, variant, store, seed=seed, threads=threads, progress=progress)
+        for variant in reversed(different.values())
+    ]
+    return Verification(tuple(p for one in found for p in one.patterns), found[0].tolerance)
+
+
+def _verdict(
+    graph: Graph,
+    table: TaskTable,
+    store: Store,
+    *,
+    seed: int,
+    threads: int,
+    progress: Progress | None,
+) -> Verification:
+    """Return what was found of a variant, now or before."""
     key = (graph.digest, table.digest, seed, VERSION, ort.__version__)
     memo = store.recall("verified", *key)
     if memo is not None:

@@ -43,7 +43,7 @@ def record(epoch: int, names: tuple[str, ...] = NAMES, memory: int = 0) -> Recor
         peers={name: Peer(f"tcp://127.0.0.1:{epoch}", "k" * 40) for name in names},
         programs={name: f"{name}-{epoch}" for name in names},
         deadline=1.0,
-        head=b"\0head",
+        heads={"ab": b"\0head"},
         cluster_file=cluster_to_plain(cluster),
         source="graph: 0\n",
         memory=dict.fromkeys(names, memory),

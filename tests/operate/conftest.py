@@ -286,7 +286,7 @@ def write_programs(
             pace={task.id: pace[task.id] for task in table.tasks_of(device) if task.id in pace},
         )
         (folder / f"{device}.{epoch}.json").write_text(program.to_json())
-    head = (folder / f"{shards['relu']}.onnx").read_bytes() if table.sink.shard else None
+    heads = {sink.shard for sink in table.sinks if sink.shard}
     record = Record(
         cluster="lab",
         epoch=epoch,
@@ -295,7 +295,7 @@ def write_programs(
         peers=peers,
         programs=dict.fromkeys(peers, ""),
         deadline=10.0,
-        head=head,
+        heads={head: (folder / f"{head}.onnx").read_bytes() for head in heads},
         source=source,
     )
     return Lab(folder, record, operator, keys)

@@ -236,7 +236,7 @@ def test_a_record_of_something_else_is_counted_and_changes_nothing(lab: MakeLab)
         '{"epoch": 9}',
         to_text(replace(later, cluster="another")),
         to_text(replace(later, peers={})),
-        to_text(replace(later, head=b"no model")),
+        to_text(replace(later, heads=dict.fromkeys(later.heads, b"no model"))),
     ]
     with old.join() as gateway:
         for number, text in enumerate(wrong, 1):

@@ -72,11 +72,11 @@ def work_of(found: object) -> Work:
 
 def test_data_may_come_before_its_open(state: Requests) -> None:
     assert state.data(*term(0, header(), 1), 0.0) == []
-    assert state.announce(ALICE, header(variant=3), 0.1) is None
+    assert state.announce(ALICE, header(), 0.1) is None
     work = work_of(state.data(*term(1, header(), 2), 0.2))
     assert work.feeds is not None
     assert work.feeds["y"].tolist() == [3, 3]
-    assert (work.attempt.variant, work.attempt.opened, work.last_flow) == (3, 0.0, 1)
+    assert (work.attempt.variant, work.attempt.opened, work.last_flow) == (0, 0.0, 1)
 
 
 def test_attempts_never_mix(state: Requests) -> None:
