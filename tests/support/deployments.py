@@ -121,8 +121,14 @@ class Deployment:
 @contextmanager
 def deployed(folder: Path, cluster: Mapping[str, object], model: object) -> Iterator[Deployment]:
     """Plan a cluster and a model from their files, launch, and take down at the end."""
-    path, planned = planned_files(folder, cluster, model)
-    made = Deployment(path, planned)
+    with launched(Deployment(*planned_files(folder, cluster, model))) as made:
+        yield made
+
+
+@contextmanager
+def launched(made: Deployment) -> Iterator[Deployment]:
+    """Launch what an allocation file says, and take down at the end."""
+    path = made.path
     try:
         launch(path, made.stages.append)
         yield made
