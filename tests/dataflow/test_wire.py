@@ -82,6 +82,7 @@ def test_what_fits_the_table_passes() -> None:
         (RIGHT, 12, "a", "b", Drop.FLOW),
         (RIGHT, 12, "m", "m", Drop.SENDER),
         (RIGHT, 12, GATEWAY, "m", Drop.SENDER),
+        (replace(RIGHT, variant=1), 12, "a", "m", Drop.VARIANT),
         (replace(RIGHT, dtype="uint16"), 12, "a", "m", Drop.DTYPE),
         (RIGHT, 11, "a", "m", Drop.LENGTH),
         (replace(RIGHT, length=14), 14, "a", "m", Drop.LENGTH),

@@ -24,3 +24,16 @@ def test_what_nothing_covers_is_said_once_when_it_is_due() -> None:
     assert (said.request, said.attempt, said.deadline) == (0, 1, 9.0)
     assert owed.take(1.5) == []
     assert owed.next_due() == 2.0 + PATIENCE
+
+
+def test_each_variant_is_told_for_itself() -> None:
+    owed = Dismissals()
+    owed.owe(0, 0, 1.0, 9.0, frozenset({0, 1}))
+    owed.owe(1, 0, 1.0, 9.0, frozenset({1}))
+    owed.told(lowest=2, variant=1)
+    (left,) = owed.take(math.inf)
+    assert (left.request, left.variants) == (0, frozenset({0}))
+    owed.owe(2, 0, 1.0, 9.0, frozenset({0, 1}))
+    owed.told(lowest=3, variant=0)
+    owed.told(lowest=3, variant=1)
+    assert not owed

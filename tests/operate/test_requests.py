@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from edgesplit.dataflow.table import (
     Task,
     TaskTable,
 )
+from edgesplit.dataflow.variants import together
 from edgesplit.dataflow.wire import Drop, Header, Kind
 from edgesplit.operate.requests import REACH, OpenRequest, Requests
 
@@ -101,3 +104,45 @@ def test_each_attempt_gets_an_equal_share_of_the_time(
     assert request.attempt == attempts - 1
     shares = [start + seconds * (index + 1) / attempts for index in range(attempts)]
     np.testing.assert_allclose(moments, shares, rtol=1e-9)
+
+
+def answer_of(request: OpenRequest) -> tuple[Header, np.ndarray]:
+    header, data = contribution(request.number, request.attempt)
+    return replace(header, flow=2 * request.variant + 1, variant=request.variant), data
+
+
+def test_requests_take_variants_in_turn_and_leave_one_that_cannot_answer() -> None:
+    requests = Requests(together([table(window=9)] * 3), attempts=2)
+    opened = [requests.admit({}, 0.0, 10.0) for _ in range(6)]
+    assert [request.variant for request in opened] == [0, 1, 2, 0, 1, 2]
+    due = requests.due(1.0, able={0, 2})
+    assert due.again == (opened[1], opened[4])
+    assert not due.lost
+    assert {request.variant for request in due.again} == {0, 2}
+    assert [(request.attempt, len(request.tried)) for request in due.again] == [(1, 2)] * 2
+    # Beyond the tries that the deadline is divided into, and for as long as it takes.
+    due = requests.due(2.0, able={1})
+    assert len(due.again) == 6
+    assert opened[1].attempt == 2
+    assert not requests.due(3.0, able={1}).again
+    for request in opened:
+        assert requests.offer(*answer_of(request)) is request
+        requests.close(request)
+    assert not requests
+
+
+def test_what_nobody_can_answer_stays_until_its_attempt_has_had_its_time() -> None:
+    requests = Requests(together([table()] * 2), attempts=2)
+    request = requests.admit({}, 0.0, 10.0, able={1})
+    assert request.variant == 1
+    assert not requests.due(4.0).again
+    assert requests.due(5.0).again == (request,)
+    assert (request.variant, request.attempt) == (0, 1)
+    assert requests.due(10.0).lost == (request,)
+
+
+def test_the_contribution_of_another_variant_is_no_answer() -> None:
+    requests = Requests(together([table()] * 2), attempts=2)
+    first, second = (requests.admit({}, 0.0, 10.0) for _ in range(2))
+    header, data = answer_of(second)
+    assert requests.offer(replace(header, request=first.number), data) is Drop.FLOW

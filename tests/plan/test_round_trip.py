@@ -67,6 +67,7 @@ allocations = st.builds(
     digest=st.text("0123456789abcdef", min_size=64, max_size=64),
     stages=st.lists(stages(), min_size=1, max_size=4).map(tuple),
     prediction=st.none() | predictions,
+    replicas=st.lists(st.lists(stages(), min_size=1, max_size=2).map(tuple), max_size=2).map(tuple),
 )
 
 

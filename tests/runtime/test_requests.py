@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from edgesplit.dataflow.region import Region
 from edgesplit.dataflow.table import GATEWAY, Flow, Group, Input, Output, Placement, Task, TaskTable
+from edgesplit.dataflow.variants import together
 from edgesplit.dataflow.wire import Drop, Header, Kind
 from edgesplit.runtime.attempt import Work
 from edgesplit.runtime.requests import Requests
@@ -77,6 +78,30 @@ def test_data_may_come_before_its_open(state: Requests) -> None:
     assert work.feeds is not None
     assert work.feeds["y"].tolist() == [3, 3]
     assert (work.attempt.variant, work.attempt.opened, work.last_flow) == (0, 0.0, 1)
+
+
+def test_the_gateway_says_which_variant_an_attempt_takes() -> None:
+    state = Requests(together([table(), table()]), "m")
+    state.hello(ALICE, header(), 0.0)
+    other = header(variant=1)
+    assert state.announce(ALICE, header(variant=2), 0) is Drop.VARIANT
+    # What a device said before is of the wrong variant.
+    assert state.data(*term(0, header(), 1), 0.0) == []
+    assert state.data(*_moved(term(0, other, 1)), 0.0) is Drop.VARIANT
+    assert state.announce(ALICE, other, 0.1) is None
+    assert state.data(*term(1, header(), 1), 0.1) is Drop.VARIANT
+    assert state.data(*term(1, other, 1), 0.1) is Drop.VARIANT
+    assert state.data(*_moved(term(0, other, 2)), 0.1) == []
+    work = work_of(state.data(*_moved(term(1, other, 3)), 0.1))
+    assert work.feeds is not None
+    assert work.feeds["y"].tolist() == [5, 5]
+    assert (work.task.variant, work.attempt.variant) == (1, 1)
+
+
+def _moved(frame: tuple[str, Header, memoryview]) -> tuple[str, Header, memoryview]:
+    """The same contribution, in the second variant of two."""
+    sender, at, body = frame
+    return sender, replace(at, flow=at.flow + len(table().flows)), body
 
 
 def test_attempts_never_mix(state: Requests) -> None:
