@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgesplit.operate.rotation import Rotation
+from edgesplit.dataflow.rotation import Rotation
 
 VARIANTS = 4
 ables = st.frozensets(st.integers(0, VARIANTS - 1))
