@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgesplit.cost.load import load
+from edgesplit.cost.passing import Passing
 from edgesplit.cost.simulate import Costs, simulate
 from edgesplit.dataflow.table import GATEWAY, TaskTable
+from edgesplit.dataflow.variants import together
 from edgesplit.spec.cluster import Link
 
 
@@ -182,3 +184,37 @@ def test_a_pipeline_is_between_one_at_a_time_and_its_busiest_resource(
     if window == 1:
         assert loaded.throughput == pytest.approx(1 / alone.latency)
         assert loaded.latency == pytest.approx(alone.latency)
+
+
+def alone(device: str) -> TaskTable:
+    """A single device that answers."""
+    drawing = Drawing()
+    source = drawing.task(GATEWAY, receivers=(device,))
+    answer = drawing.task(device, of(1, source), receivers=(GATEWAY,))
+    drawing.task(GATEWAY, of(1, answer))
+    return drawing.table()
+
+
+FAST_LINKS = {GATEWAY: 1e9, "a": 1e9, "b": 1e9}
+
+
+def test_variants_apart_add_up_and_their_latency_is_the_mean() -> None:
+    run = simulate(together([alone("a"), alone("b")]), costs({1: 1.0, 4: 3.0}, **FAST_LINKS))
+    assert run.latency == pytest.approx(2.0, rel=1e-3)
+    assert run.throughput == pytest.approx(1 / 1.0 + 1 / 3.0, rel=1e-3)
+    # A quarter of the requests goes to the slow one, which is then as busy as the fast one.
+    assert run.usage["a"].compute == pytest.approx(run.usage["b"].compute)
+
+
+def test_variants_on_one_device_share_it() -> None:
+    run = simulate(together([alone("a"), alone("a")]), costs({1: 1.0, 4: 3.0}, **FAST_LINKS))
+    assert run.throughput == pytest.approx(1 / 1.5, rel=1e-3)
+
+
+def test_full_windows_reach_what_is_predicted_of_unequal_variants() -> None:
+    table = together([alone("a"), alone("b")])
+    prices = costs({1: 1.0, 4: 3.0}, **FAST_LINKS)
+    answers = Passing(table, prices, requests=400, window=8).answer()
+    rate = len(answers) / max(one.answered or 0.0 for one in answers)
+    assert rate == pytest.approx(simulate(table, prices).throughput, rel=0.02)
+    assert {one.variant for one in answers} == {0, 1}

@@ -31,6 +31,7 @@ from edgesplit.dataflow.table import (
     Task,
     TaskTable,
 )
+from edgesplit.dataflow.variants import together
 from edgesplit.deploy.record import Record, to_text
 from edgesplit.operate.gateway import Gateway, join
 from edgesplit.operate.requests import Arrays
@@ -93,9 +94,12 @@ def single(name: str, flow: int, extent: int) -> Input:
     return Input(name, name, box, "float32", (Group(((flow,),), (Placement(box, box),)),))
 
 
-def coded_table(shards: dict[str, str], *, tail: str | None = None, window: int = 4) -> TaskTable:
+def coded_table(
+    shards: dict[str, str], *, tail: str | None = None, window: int = 4, suffix: str = ""
+) -> TaskTable:
     """Rows on three devices; the relu on the gateway, or on the device `tail`."""
-    devices = ("left", "right", "parity")
+    rows = ("left", "right", "parity")
+    devices = tuple(f"{row}{suffix}" for row in rows)
     feature, block = whole(1, _FEATURES), whole(1, _ROWS // 2)
     target = tail or GATEWAY
     flows = [Flow(0, "x", feature, "float32", (GATEWAY,), devices)]
@@ -104,7 +108,7 @@ def coded_table(shards: dict[str, str], *, tail: str | None = None, window: int 
         flow = Flow(number + 1, "l", block, "float32", (device,), (target,), 0, number)
         flows.append(flow)
         takes, makes = (single("x", 0, _FEATURES),), (Output("l", number + 1, block),)
-        tasks.append(Task(number + 1, device, "fc", device, takes, makes, shards[device]))
+        tasks.append(Task(number + 1, device, "fc", device, takes, makes, shards[rows[number]]))
     ending = rows_input((1, 2, 3))
     if tail is None:
         tasks.append(Task(4, "answer", "answer", GATEWAY, (ending,), (), shards["relu"]))
@@ -263,10 +267,16 @@ def write_programs(
     pace: dict[int, float] | None = None,
     epoch: int = 3,
     source: str = "",
+    ways: tuple[str, ...] = ("",),
 ) -> Lab:
-    """Write what the executors of an epoch need; devices without a key get one."""
+    """Write what the executors of an epoch need; devices without a key get one.
+
+    There is a variant for each of `ways`, the suffixes of its devices' names.
+    """
     shards, pace = write_shards(folder), pace or {}
-    table = coded_table(shards, tail=tail, window=window)
+    table = together(
+        [coded_table(shards, tail=tail, window=window, suffix=suffix) for suffix in ways]
+    )
     (folder / f"{table.digest}.json").write_text(table.to_json())
     keys |= {device: Keys.new() for device in table.devices if device not in keys}
     peers = {
