@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
+from statistics import mean
 
 from edgesplit.cost.profiles import NOTHING, Measured
 from edgesplit.errors import PlanError
 from edgesplit.graph.model import Graph
-from edgesplit.plan.allocation import Allocation, Stage
+from edgesplit.plan.allocation import Allocation, Prediction, Stage
 from edgesplit.plan.devices import kind, slowness
 from edgesplit.plan.predict import predict
 from edgesplit.plan.relabel import in_file_order, renamed
@@ -21,11 +22,15 @@ Strategy = Callable[[Cluster], Allocation]
 LARGEST = 16
 """Devices of a group, at most, where a cluster is shared out."""
 
-_ALIKE = 0.99
-"""Share of the best throughput that counts as as good, so that the latency decides."""
-
-Variants = tuple[tuple[Stage, ...], ...]
 _Group = tuple[Device, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A group's way through the model, and what it is expected to reach alone."""
+
+    stages: tuple[Stage, ...]
+    alone: Prediction
 
 
 def replicated(
@@ -39,19 +44,18 @@ def replicated(
     Raises:
         PlanError: The strategy finds nothing for the whole cluster.
     """
-    whole = strategy(cluster)
-    groups = _Groups(cluster, strategy, measured)
-    found = dict.fromkeys(groups.variants(number) for number in _numbers(cluster, whole))
-
-    def judged(ways: Variants) -> Allocation:
-        stages, *replicas = ways
-        allocation = replace(whole, stages=stages, replicas=tuple(replicas))
-        return replace(allocation, prediction=predict(graph, allocation, measured))
-
-    candidates = [whole, *(judged(ways) for ways in found if len(ways) > 1)]
-    enough = _ALIKE * max(map(_rate, candidates))
-    able = (candidate for candidate in candidates if _rate(candidate) >= enough)
-    return min(able, key=lambda candidate: candidate.predicted.latency)
+    best = strategy(cluster)
+    window, groups = best.model.window, _Groups(cluster, strategy, measured)
+    found = [groups.parts(number) for number in _numbers(best)]
+    several = [parts for parts in found if len(parts) > 1]
+    for parts in sorted(several, key=lambda parts: _hoped(parts, window), reverse=True):
+        if _hoped(parts, window) < _rate(best):
+            break
+        stages, *replicas = groups.side_by_side(parts)
+        rival = replace(best, stages=stages, replicas=tuple(replicas))
+        rival = replace(rival, prediction=predict(graph, rival, measured))
+        best = min(best, rival, key=_rank)
+    return best
 
 
 def shared_out(
@@ -76,49 +80,65 @@ class _Groups:
 
     def __init__(self, cluster: Cluster, strategy: Strategy, measured: Measured) -> None:
         self._cluster = cluster
-        self._measured = measured
         self._strategy = strategy
-        self._known: dict[tuple[str, ...], tuple[_Group, tuple[Stage, ...]]] = {}
+        self._measured = measured
+        self._known: dict[tuple[str, ...], tuple[_Group, Allocation | None]] = {}
 
-    def variants(self, number: int) -> Variants:
-        """Return the stages of each of so many groups that can hold the model."""
-        devices, measured = self._cluster.devices, self._measured
-        groups = shared_out(devices, number, measured)
-        planned = [stages for group in groups if (stages := self._stages(group))]
-        flat = in_file_order(list(chain.from_iterable(planned)), devices, (), measured)
-        rest = iter(flat)
-        return tuple(tuple(islice(rest, len(stages))) for stages in planned)
+    def parts(self, number: int) -> list[_Part]:
+        """Return the ways of those of so many groups that can hold the model."""
+        groups = shared_out(self._cluster.devices, number, self._measured)
+        return [part for group in groups if (part := self._part(group))]
 
-    def _stages(self, group: _Group) -> tuple[Stage, ...]:
+    def side_by_side(self, parts: Sequence[_Part]) -> Iterator[tuple[Stage, ...]]:
+        """Yield the ways with their devices in the order of the cluster file."""
+        flat = list(chain.from_iterable(part.stages for part in parts))
+        rest = iter(in_file_order(flat, self._cluster.devices, (), self._measured))
+        yield from (tuple(islice(rest, len(part.stages))) for part in parts)
+
+    def _part(self, group: _Group) -> _Part | None:
         group = tuple(sorted(group, key=self._kind))
         kinds = tuple(map(self._kind, group))
         if kinds not in self._known:
             self._known[kinds] = group, self._planned(group)
-        first, stages = self._known[kinds]
+        first, plan = self._known[kinds]
+        if plan is None:
+            return None
         names = {one.name: other.name for one, other in zip(first, group, strict=True)}
-        return tuple(renamed(stage, names) for stage in stages)
+        return _Part(tuple(renamed(stage, names) for stage in plan.stages), plan.predicted)
 
     def _kind(self, device: Device) -> str:
         return repr((kind(device, self._measured), device.connection))
 
-    def _planned(self, group: _Group) -> tuple[Stage, ...]:
+    def _planned(self, group: _Group) -> Allocation | None:
         members = {device.name for device in group}
         devices = tuple(device for device in self._cluster.devices if device.name in members)
         try:
-            return self._strategy(replace(self._cluster, devices=devices)).stages
+            return self._strategy(replace(self._cluster, devices=devices))
         except PlanError:
-            return ()
+            return None
 
 
-def _numbers(cluster: Cluster, whole: Allocation) -> Iterator[int]:
+def _numbers(whole: Allocation) -> Iterator[int]:
     """Yield the numbers of groups to try; none where pins say which devices do what."""
     if any(pin.devices or isinstance(pin.parity, tuple) for pin in whole.model.pins):
         return
-    count = len(cluster.devices)
+    count = len(whole.cluster.devices)
     yield from range(max(2, -(-count // LARGEST)), min(count, whole.model.window) + 1)
+
+
+def _hoped(parts: Sequence[_Part], window: int) -> float:
+    """Return the most requests a second: what groups reach together if nothing is shared."""
+    rate = sum(part.alone.throughput for part in parts)
+    return min(rate, window / mean(part.alone.latency for part in parts))
 
 
 def _rate(allocation: Allocation) -> float:
     """Return the requests a second that devices and the window of open requests allow."""
-    prediction = allocation.predicted
-    return min(prediction.throughput, allocation.model.window / prediction.latency)
+    predicted = allocation.predicted
+    return min(predicted.throughput, allocation.model.window / predicted.latency)
+
+
+def _rank(allocation: Allocation) -> tuple[float, float, int]:
+    """Return what to compare by; rates that six digits don't tell apart are the same."""
+    predicted = allocation.predicted
+    return -float(f"{_rate(allocation):.6g}"), predicted.latency, len(predicted.devices)
