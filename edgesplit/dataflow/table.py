@@ -159,6 +159,14 @@ class TaskTable:
         return self.tasks[-1].variant + 1
 
     @property
+    def reach(self) -> int:
+        """Numbers from a gateway's lowest open request on that devices take.
+
+        Requests of a fast variant overtake those of a slow one, hence a window more for each.
+        """
+        return (1 + self.variants) * self.window
+
+    @property
     def sources(self) -> tuple[Task, ...]:
         """The gateway's task that feeds requests, of each variant."""
         return tuple({task.variant: task for task in reversed(self.tasks)}.values())[::-1]

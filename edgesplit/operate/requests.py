@@ -19,10 +19,6 @@ Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 
 
-REACH = 2
-"""Windows from the lowest open request to the highest that a device takes."""
-
-
 @dataclass(frozen=True, slots=True)
 class Passage:
     """How a request went through the cluster; with the traces, where its time went.
@@ -120,7 +116,7 @@ class Requests:
         self._attempts = attempts
         self._open: dict[int, OpenRequest] = {}
         self._next = first
-        self._reach = REACH * table.window
+        self._reach = table.reach
 
     def __len__(self) -> int:
         return len(self._open)

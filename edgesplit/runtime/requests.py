@@ -41,7 +41,7 @@ class Requests:
         self._flows = {flow.id: flow for flow in table.flows}
         self._consumers = _consumers(table.tasks_of(device))
         self._capacity = table.gateways + _SPARE_GATEWAYS
-        self._reach = 2 * table.window
+        self._reach = table.reach
         self._variants = table.variants
 
     @property
@@ -75,14 +75,15 @@ class Requests:
             return drop
         if header.variant >= self._variants:
             return Drop.VARIANT
-        attempts = gateway.requests.get(header.request, {})
-        known = attempts.get(header.attempt)
+        known = gateway.requests.get(header.request, {}).get(header.attempt)
         if known is not None and known.variant != header.variant:
             # A device was wrong about it.
-            attempts.pop(header.attempt).end()
+            gateway.requests[header.request].pop(header.attempt).end()
         attempt = _begin(gateway, header, now)
         attempts = gateway.requests[header.request]
-        for number in [n for n in attempts if n < header.attempt]:
+        newer = sorted(number for number in attempts if number > header.attempt)
+        older = [number for number in attempts if number < header.attempt]
+        for number in older + newer[_ATTEMPTS - 1 :]:
             attempts.pop(number).end()
         attempt.announced = True
         attempt.deadline = now + header.remaining / 1e6

@@ -20,7 +20,7 @@ from edgesplit.dataflow.table import (
 )
 from edgesplit.dataflow.variants import together
 from edgesplit.dataflow.wire import Drop, Header, Kind
-from edgesplit.operate.requests import REACH, OpenRequest, Requests
+from edgesplit.operate.requests import OpenRequest, Requests
 
 _BOX = Region.full((1, 2))
 
@@ -63,7 +63,7 @@ def test_every_request_ends_once_by_its_own_attempt_or_its_deadline(
         if step == "admit" and requests.room:
             assert isinstance(value, float)
             request = requests.admit({}, now, now + value)
-            assert request.number == len(admitted) < requests.lowest + REACH * 3
+            assert request.number == len(admitted) < requests.lowest + table().reach
             admitted[request.number] = request
         elif step == "wait":
             assert isinstance(value, float)

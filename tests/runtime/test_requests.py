@@ -124,6 +124,13 @@ def test_a_device_cannot_end_the_attempt_that_a_gateway_announced(state: Request
     assert work_of(state.data(*term(1, header(), 1), 0)).attempt.number == 0
 
 
+def test_attempts_that_only_devices_spoke_of_make_room(state: Requests) -> None:
+    for attempt in (1, 2):
+        assert state.data(*term(0, header(attempt=attempt), 1), 0) == []
+    assert state.announce(ALICE, header(), 0) is None
+    assert set(state.gateways[1].requests[0]) == {0, 1}
+
+
 def test_an_attempt_that_is_over_lets_go_of_its_work(state: Requests) -> None:
     state.data(*term(0, header(), 1), 0)
     work = work_of(state.data(*term(1, header(), 1), 0))
