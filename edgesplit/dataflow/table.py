@@ -166,12 +166,12 @@ class TaskTable:
         """
         return (1 + self.variants) * self.window
 
-    @property
+    @cached_property
     def sources(self) -> tuple[Task, ...]:
         """The gateway's task that feeds requests, of each variant."""
         return tuple({task.variant: task for task in reversed(self.tasks)}.values())[::-1]
 
-    @property
+    @cached_property
     def sinks(self) -> tuple[Task, ...]:
         """The gateway's task that assembles answers, of each variant."""
         return tuple({task.variant: task for task in self.tasks}.values())

@@ -96,6 +96,14 @@ class _Passed:
     ran: Mapping[int, _Ran]
 
     @property
+    def _source(self) -> Task:
+        return self.table.sources[self.passage.variant]
+
+    @property
+    def _sink(self) -> Task:
+        return self.table.sinks[self.passage.variant]
+
+    @property
     def answered(self) -> float:
         """When it was answered, on the gateway's clock."""
         return self.passage.admitted + self.passage.latency
@@ -131,8 +139,8 @@ class _Passed:
         if sent is None or formed is None:
             return None
         gateway = (request.device, request.resource)
-        maker = gateway if way.maker is self.table.source else (way.maker.device, MESSAGES)
-        if way.reader is self.table.sink:
+        maker = gateway if way.maker is self._source else (way.maker.device, MESSAGES)
+        if way.reader is self._sink:
             end = max(request.start, request.end - _JUST_BEFORE)
             return Arrow(way.flow.value, maker, sent, gateway, end)
         reader = way.reader.device, COMPUTE
@@ -140,13 +148,13 @@ class _Passed:
 
     def _left(self, maker: Task) -> float | None:
         """Return the earliest moment at which a task's results can have left."""
-        if maker is self.table.source:
+        if maker is self._source:
             return self.passage.admitted
         return self.ran[maker.id].handing if maker.id in self.ran else None
 
     def _formed(self, way: _Way) -> float | None:
         """Return when the reader had formed, if it can't have without this contribution."""
-        if way.reader is self.table.sink:
+        if way.reader is self._sink:
             formed, last = self.answered - self.passage.head, self.passage.last_flow
         elif way.reader.id in self.ran:
             trace = self.ran[way.reader.id].trace

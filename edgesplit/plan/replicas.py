@@ -49,7 +49,7 @@ def replicated(
     found = [groups.parts(number) for number in _numbers(best)]
     several = [parts for parts in found if len(parts) > 1]
     for parts in sorted(several, key=lambda parts: _hoped(parts, window), reverse=True):
-        if _hoped(parts, window) < _rate(best):
+        if _hoped(parts, window) < best.predicted.throughput:
             break
         stages, *replicas = groups.side_by_side(parts)
         rival = replace(best, stages=stages, replicas=tuple(replicas))
@@ -132,13 +132,7 @@ def _hoped(parts: Sequence[_Part], window: int) -> float:
     return min(rate, window / mean(part.alone.latency for part in parts))
 
 
-def _rate(allocation: Allocation) -> float:
-    """Return the requests a second that devices and the window of open requests allow."""
-    predicted = allocation.predicted
-    return min(predicted.throughput, allocation.model.window / predicted.latency)
-
-
 def _rank(allocation: Allocation) -> tuple[float, float, int]:
     """Return what to compare by; rates that six digits don't tell apart are the same."""
     predicted = allocation.predicted
-    return -float(f"{_rate(allocation):.6g}"), predicted.latency, len(predicted.devices)
+    return -float(f"{predicted.throughput:.6g}"), predicted.latency, len(predicted.devices)
