@@ -70,13 +70,14 @@ class Nest:
         built = build(graph, lower(graph, allocation), folder)
         table, store = built.table, Store(folder)
         (folder / f"{table.digest}.json").write_text(table.to_json())
-        head = store.path(table.sink.shard, ".onnx").read_bytes() if table.sink.shard else None
+        digests = {sink.shard for sink in table.sinks if sink.shard}
+        heads = {digest: store.path(digest, ".onnx").read_bytes() for digest in digests}
         files = {
             task: tuple(folder / name for name, _ in shard.files)
             for task, shard in built.shards.items()
         }
         known = known_answers(built, folder)
-        release = Release(table, files, "", PATIENCE, head, answers=known)
+        release = Release(table, files, "", PATIENCE, heads, answers=known)
         keys = {name: zmq.curve_keypair() for name in ("gateway", *table.devices)}
         public = {name: public.decode() for name, (public, _) in keys.items()}
         generation = Generation("nest", EPOCH, (public.pop("gateway"),), public)
@@ -87,7 +88,7 @@ class Nest:
             own[2].write_bytes(keys[name][1])
             self.start(*map(str, (*own, folder)))
         record = Record(
-            "nest", EPOCH, "", table, peers(cluster, generation), {}, PATIENCE, head=head
+            "nest", EPOCH, "", table, peers(cluster, generation), {}, PATIENCE, heads=heads
         )
         try:
             with Gateway(record, keys["gateway"][1]) as gateway:
