@@ -49,12 +49,21 @@ def lower_bound(graph: Graph, cluster: Cluster, measured: Measured = NOTHING) ->
     order = passage(graph, work)
     feeding = input_bytes(graph, needed) / _input_rate(devices, gateway)
     working = max(_working(order, work, price, devices) for price in priced)
-    busy = max(price.of(work.values()) / sum(price.seconds) for price in priced)
+    busy = max(_busy(work, price, devices) for price in priced)
     # Without heavy operators the gateway may have its answer by itself.
     around = _around(graph, devices, gateway) if work else 0.0
     ends = 2 * gateway.profile.end_seconds if work else 0.0
-    limit = max(busy + least_step(devices), feeding, ends)
+    limit = max(busy, feeding, ends)
     return Bound(around + max(working, feeding), 1 / limit if limit else inf)
+
+
+def _busy(work: Mapping[str, Demand], price: Prices, devices: Sequence[Floor]) -> float:
+    """Return the least time that the busiest device computes for a request, in the mean.
+
+    Replicas share the requests: all devices together need do no more than one step for each.
+    """
+    step = min(p * device.step for p, device in zip(price.seconds, devices, strict=True))
+    return (price.of(work.values()) + step) / sum(price.seconds)
 
 
 def _around(graph: Graph, devices: Sequence[Floor], gateway: Floor) -> float:
