@@ -114,15 +114,8 @@ def _paces(planned: Planned, table: TaskTable, progress: Progress) -> Mapping[in
     progress(Stage("measure"))
     store = Store(store_folder())
     digests = [t.shard for name in paced for t in table.tasks_of(name) if t.shard]
-    costs = measure(digests, store)
+    costs, whole = measure(digests, store), whole_model_cost(planned.graph, store)
     found: dict[int, float] = {}
     for name, pace in paced.items():
-        found |= paces(table, costs, name, _factor(planned, name, pace, store))
+        found |= paces(table, costs, name, slowdown(pace, planned.graph, whole))
     return found
-
-
-def _factor(planned: Planned, name: str, pace: float | str, store: Store) -> float:
-    """Return how many times slower than this machine a device is, as its plan took it to be."""
-    if name in planned.measured:
-        return planned.measured[name].scale
-    return slowdown(pace, planned.graph, whole_model_cost(planned.graph, store))

@@ -29,8 +29,10 @@ _SUFFIX = ".yaml"
 
 _HEADER = """\
 # What kernels cost on one class of devices, measured there by `edgesplit profile`.
-# Times are seconds, links bytes a second. `run` is what a session costs beside its kernels, `step`
-# a task beside its session, `message` each end of a message.
+# Times are seconds, links bytes a second. A small convolution, the yardstick, was measured beside
+# everything: times are as on a machine on which it takes `yardstick` seconds. `run` is what a
+# session costs beside its kernels, `step` a task beside its session, `message` each end of a
+# message.
 # A line says how an operator's time grows: start + mac * macs + weight * weight bytes
 # + moved * bytes of activations read and made; `error` is its mean relative distance from the
 # kernels it was fitted to.
@@ -67,6 +69,7 @@ class DatabaseFile(Section):
     edgesplit: Literal[1]
     device: str
     machine: str = ""
+    yardstick: _Count = 0.0
     run: _Count = 0.0
     step: _Count | None = None
     message: _Count | None = None
@@ -113,6 +116,7 @@ def load_database(path: Path) -> Database:
         points=tuple(_points(file)),
         rates={op: Rate(**dict(line)) for op, line in file.lines.items()},
         models=file.models,
+        yardstick=file.yardstick,
         run=file.run,
         step=file.step,
         message=file.message,
@@ -174,6 +178,7 @@ def _plain(database: Database) -> dict[str, Any]:
         "edgesplit": FORMAT,
         "device": database.name,
         "machine": database.machine,
+        "yardstick": database.yardstick,
         "run": database.run,
         "step": database.step,
         "message": database.message,

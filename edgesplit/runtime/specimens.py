@@ -14,16 +14,21 @@ from pathlib import Path
 from threading import Thread
 
 import numpy as np
+import onnxruntime as ort
 
+from edgesplit.dataflow.assembly import Array
 from edgesplit.errors import EdgesplitError, RuntimeFault
 from edgesplit.runtime.failures import ORT_FAILURES
 from edgesplit.runtime.known import known_inputs
 from edgesplit.runtime.root import Root
 from edgesplit.runtime.session import open_session, return_freed_memory
-from edgesplit.runtime.stopwatch import Patience, fastest, ports
+from edgesplit.runtime.stopwatch import Patience, Yardstick, ports
 
 ORDER = "order.json"
 """In the archive: `names` of the specimens in their order, and the bytes of `weights`."""
+
+YARDSTICK = "yardstick.onnx"
+"""The specimen beside which all others are measured."""
 
 WEIGHTS = "weights"
 """The file that all specimens take their weights from; its values don't matter."""
@@ -42,8 +47,9 @@ def measure(root: Root, name: str, threads: int, tell: Callable[[object], None])
         root: The device's folder.
         name: The archive's name there.
         threads: Threads within one operator, as an executor here has them.
-        tell: Told first of the machine and how busy it is (processes that want to run, a core),
-            then of each specimen: its name, and its seconds or why there are none.
+        tell: Told first of the machine, how busy it is (processes that want to run, a core) and the
+            seconds of its yardstick; then of each specimen its name, and how many times as long as
+            the yardstick it takes or why that isn't known.
 
     Raises:
         RuntimeFault: There is no such archive, or it is none.
@@ -52,10 +58,12 @@ def measure(root: Root, name: str, threads: int, tell: Callable[[object], None])
     shutil.rmtree(folder, ignore_errors=True)
     try:
         names = _unpack(archive, folder)
-        tell({"machine": machine(), "load": os.getloadavg()[0] / (os.cpu_count() or 1)})
         return_freed_memory()
+        yardstick = Yardstick(*_opened(folder / YARDSTICK, threads))
+        load = os.getloadavg()[0] / (os.cpu_count() or 1)
+        tell({"machine": machine(), "load": load, "yardstick": yardstick.seconds()})
         for one in names:
-            tell({"name": one, **_time(folder / one, threads)})
+            tell({"name": one, **_measured(folder / one, threads, yardstick)})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         archive.unlink(missing_ok=True)
@@ -111,11 +119,14 @@ def _blocks(nbytes: int) -> Iterator[bytes]:
         yield block[: nbytes - start]
 
 
-def _time(path: Path, threads: int) -> Mapping[str, object]:
+def _opened(path: Path, threads: int) -> tuple[ort.InferenceSession, Mapping[str, Array]]:
+    session = open_session(path, threads, shared=False)
+    return session, known_inputs(ports(session), path.name)
+
+
+def _measured(path: Path, threads: int, yardstick: Yardstick) -> Mapping[str, object]:
     try:
-        session = open_session(path, threads, shared=False)
-        feeds = known_inputs(ports(session), path.name)
-        return {"seconds": fastest(session, feeds, _PATIENCE)}
+        return {"lengths": yardstick.lengths(*_opened(path, threads), _PATIENCE)}
     except EdgesplitError as error:
         return {"failed": error.what}
     except _FAILURES as error:

@@ -13,6 +13,8 @@ from edgesplit.dataflow.assembly import Array
 from edgesplit.dataflow.table import Port
 
 _AGREEING = 1.03
+_TRIES = 5
+_RUNS = 7
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -55,6 +57,39 @@ def fastest(session: ort.InferenceSession, feeds: Mapping[str, Array], patience:
         session.run(None, dict(feeds))
         times.append(perf_counter() - start)
     return min(times)
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """A session that always does the same, by which others are measured.
+
+    Machines change their speed for minutes: clocks go up and down, and neighbours on the same
+    processor come and go. What is measured beside a yardstick doesn't change with them.
+    """
+
+    session: ort.InferenceSession
+    feeds: Mapping[str, Array]
+
+    def seconds(self) -> float:
+        """Return the seconds of its fastest run, of a few."""
+        return fastest(self.session, self.feeds, Patience(_RUNS, 0.0, 0.0, _RUNS))
+
+    def lengths(
+        self, session: ort.InferenceSession, feeds: Mapping[str, Array], patience: Patience
+    ) -> float:
+        """Return how many times as long as the yardstick a session takes.
+
+        The machine must be as fast afterwards as before, or else it is measured again: of a few
+        tries the one with the least change counts.
+        """
+        tries: list[tuple[float, float]] = []
+        while not tries or (tries[-1][0] > _AGREEING and len(tries) < _TRIES):
+            before = self.seconds()
+            taken = fastest(session, feeds, patience)
+            after = self.seconds()
+            change = max(before, after) / min(before, after)
+            tries.append((change, taken / ((before + after) / 2)))
+        return min(tries)[1]
 
 
 def ports(session: ort.InferenceSession) -> Iterator[Port]:

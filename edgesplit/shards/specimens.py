@@ -12,9 +12,10 @@ import onnx_ir as ir
 
 from edgesplit.graph.model import Graph
 from edgesplit.plan.specimens import Specimen
-from edgesplit.runtime.specimens import ORDER, WEIGHTS
+from edgesplit.runtime.specimens import ORDER, WEIGHTS, YARDSTICK
 from edgesplit.shards.submodel import submodel
 from edgesplit.shards.weights import EMBEDDED, embedded, offsets, reference
+from edgesplit.shards.yardstick import yardstick
 
 EMPTY = "empty.onnx"
 """The name of a specimen that computes nothing: what running a session costs."""
@@ -63,7 +64,8 @@ def pack(
         named[name], most = specimen, max(most, nbytes)
         progress(number + 1, len(specimens))
     order = json.dumps({"names": [*files], "weights": most}).encode()
-    return Pack(_zip({ORDER: order, **files}), named, tuple(heavy))
+    content = _zip({ORDER: order, YARDSTICK: yardstick(), **files})
+    return Pack(content, named, tuple(heavy))
 
 
 def _detach(model: ir.Model) -> int:
