@@ -132,7 +132,7 @@ def test_no_load_passes_more_than_its_busiest_resource_allows(
         shares = (one.busy.compute, one.busy.messages, one.busy.sending, one.busy.receiving)
         assert all(0 <= share <= 1 + 1e-9 for share in shares)
         assert 0 <= one.queue <= one.queue_max
-    if window == 1:
+    if window == 1 and not coded(table):  # Rows that came too late may reorder what comes next.
         assert loaded.throughput <= (1 + 1e-9) / run.latency
 
 
