@@ -31,6 +31,7 @@ def profile(
     """
     from edgesplit.operate.pairs import measure_links, unmeasured
     from edgesplit.operate.profile import profile_kernels, profiles_folder, todo
+    from edgesplit.operate.rehearsal import rehearse, unrehearsed
     from edgesplit.plan.databases import load_databases
     from edgesplit.plan.planner import graph_of, load_files
     from edgesplit.report import profile as report
@@ -44,17 +45,20 @@ def profile(
         known = load_databases(profiles_folder())
         wanted = todo(devices, graph, known, again=again)
         pairs = unmeasured(devices, known, again=again)
+        crowd = unrehearsed(devices, known) or (again and len(devices.devices) > 1)
     if dry_run and as_json:
-        write_json(report.todo_result(wanted, pairs))
+        write_json(report.todo_result(wanted, pairs, rehearsal=crowd))
         return
     if dry_run:
-        report.show_todo(wanted, pairs)
+        report.show_todo(wanted, pairs, rehearsal=crowd)
         return
     with LaunchProgress() as progress:
         done = profile_kernels(devices, graph, wanted, progress, asking(), force=force)
         links = measure_links(devices, pairs, progress, asking(), force=force)
+        price = rehearse(devices, progress, asking(), force=force) if crowd else None
     kept = load_databases(profiles_folder())
     if as_json:
-        write_json(report.profile_result(done, links, kept))
+        write_json(report.profile_result(done, links, kept, price))
     else:
-        report.show_profile(done, links, kept, f"{quote(str(cluster))} {quote(str(model))}")
+        files = f"{quote(str(cluster))} {quote(str(model))}"
+        report.show_profile(done, links, kept, price, files)

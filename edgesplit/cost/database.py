@@ -66,23 +66,22 @@ class Database:
     """What kernels cost on a class of devices, in seconds.
 
     `models` are whole models by digest, measured in one session: kernels of one session are
-    faster than apart. All are as on a machine on which the yardstick takes `yardstick` seconds, as
-    it did when it was first measured. `run` is what it costs to run a session at all, `step` what
+    faster than apart. `run` is what it costs to run a session at all, `step` what
     a task costs beside its session, `message` what each end of a message does, both in the
-    executor's own code.
+    executor's own code; `messages` is the same by cluster, with all of its devices at work.
     `links` are those to other classes and to the gateway, by cluster, as messages found them; plans
     are made with what the cluster file says.
     """
 
     name: str
     machine: str = ""
-    yardstick: float = 0.0
     points: tuple[Point, ...] = ()
     rates: Mapping[str, Rate] = field(default_factory=dict)
     models: Mapping[str, float] = field(default_factory=dict)
     run: float = 0.0
     step: float | None = None
     message: float | None = None
+    messages: Mapping[str, float] = field(default_factory=dict)
     links: Mapping[str, Mapping[str, Link]] = field(default_factory=dict)
     _seen: dict[Kernel, float] = field(default_factory=dict, compare=False, repr=False)
 

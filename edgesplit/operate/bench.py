@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
+from statistics import median
 
 from edgesplit.cost.timeline import Timeline
 from edgesplit.dataflow.table import TaskTable
@@ -74,6 +76,15 @@ class Run:
     def rounding(self) -> float | None:
         """How far answers are at most from those without rounding; None where nothing rounds."""
         return max((s.rounding for s in self.samples if s.rounding is not None), default=None)
+
+    @property
+    def task_seconds(self) -> Mapping[int, float]:
+        """What each task computed, pacing included: the median over requests, in seconds."""
+        seen: defaultdict[int, list[float]] = defaultdict(list)
+        for part in self.rounds:
+            for trace in part.traces:
+                seen[trace.task].append(trace.compute)
+        return {task: median(times) for task, times in seen.items()}
 
     @property
     def latency_error(self) -> float:

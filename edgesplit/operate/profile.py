@@ -150,17 +150,14 @@ def _pack(graph: Graph, one: Todo, crew: Crew, progress: Progress) -> Pack:
 
 def _keep(one: Todo, graph: Graph, made: Pack, timed: Timed) -> Profiled:
     """Put what was timed into the database of its class, and that into its file."""
-    # An older yardstick makes times of different days comparable.
-    length = one.database.yardstick or timed.yardstick
     # What it costs to run a session at all is no kernel's: a task pays it once.
-    costs = [(of, max(_LEAST, length * (long - timed.run))) for of, long in timed.lengths]
+    costs = [(of, max(_LEAST, seconds - timed.run)) for of, seconds in timed.seconds]
     points = [Point(of.kernel, _digits(seconds)) for of, seconds in costs if of.kernel]
     models = [(graph.digest, _digits(seconds)) for of, seconds in costs if of.kernel is None]
     database = replace(
         one.database.with_points(points) if points else one.database,
         machine=timed.machine,
-        yardstick=_digits(length),
-        run=_digits(length * timed.run),
+        run=_digits(timed.run),
         models={**one.database.models, **dict(models)},
     )
     file = database_path(database.name, profiles_folder())

@@ -25,18 +25,17 @@ _REMOVAL_SECONDS = 60.0
 
 @dataclass
 class Timed:
-    """What a device told: its `machine`, and how long specimens take, or why that isn't known.
+    """What a device told: its `machine`, and seconds of specimens, or why there are none.
 
-    Lengths are in yardsticks, of which one took `yardstick` seconds as it began. `load` is how many
-    processes wanted to run then, a core. `run` is the length of a session that computes nothing.
-    `error` is what it ended of, if it didn't come to the end.
+    `load` is how many processes wanted to run, a core, as it began.
+    `run` are the seconds of a session that computes nothing. `error` is what it ended of, if it
+    didn't come to the end.
     """
 
     machine: str = ""
     load: float = 0.0
-    yardstick: float = 0.0
     run: float = 0.0
-    lengths: list[tuple[Specimen, float]] = field(default_factory=list)
+    seconds: list[tuple[Specimen, float]] = field(default_factory=list)
     failed: dict[str, None] = field(default_factory=dict)
     error: EdgesplitError | None = None
 
@@ -111,13 +110,12 @@ def _note(timed: Timed, made: Pack, line: Mapping[str, Any]) -> None:
     name = line.get("name")
     if name is None:
         timed.machine, timed.load = line["machine"], line["load"]
-        timed.yardstick = line["yardstick"]
     elif "failed" in line:
         timed.failed[line["failed"]] = None
     elif name == EMPTY:
-        timed.run = line["lengths"]
+        timed.run = line["seconds"]
     else:
-        timed.lengths.append((made.specimens[name], line["lengths"]))
+        timed.seconds.append((made.specimens[name], line["seconds"]))
 
 
 def _clean(station: Station, blob: str) -> None:

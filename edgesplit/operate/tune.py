@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
-from statistics import median
 
 from edgesplit.deploy.hosts import Ask
 from edgesplit.deploy.keys import gateway_keys
@@ -147,16 +145,7 @@ def _measured(planned: Planned, tuning: Tuning) -> tuple[Run, Run]:
 
 def _corrected(problem: Problem, planned: Planned, alone: Run) -> Problem:
     """Correct the databases of the cluster's classes by what was seen, and keep them."""
-    databases = corrected(problem, planned, _seconds(alone), alone.latency.mean)
+    databases = corrected(problem, planned, alone.task_seconds, alone.latency.mean)
     for name in {class_of(device) for device in problem.cluster.devices}:
         save_database(databases[name], profiles_folder())
     return replace(problem, databases=databases)
-
-
-def _seconds(run: Run) -> Mapping[int, float]:
-    """Return what each task computed, pacing included: the median over requests, in seconds."""
-    seen: defaultdict[int, list[float]] = defaultdict(list)
-    for part in run.rounds:
-        for trace in part.traces:
-            seen[trace.task].append(trace.compute)
-    return {task: median(times) for task, times in seen.items()}

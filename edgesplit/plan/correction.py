@@ -14,12 +14,12 @@ from statistics import mean
 from edgesplit.cost.database import LEAST, Database, Point
 from edgesplit.cost.kernel import Kernel
 from edgesplit.cost.pace import message_ends
-from edgesplit.cost.profiles import Profile, profile_of
-from edgesplit.cost.simulate import simulate
+from edgesplit.cost.profiles import GENERIC, Profile, profile_of
+from edgesplit.cost.simulate import Costs, simulate
 from edgesplit.dataflow.table import GATEWAY
 from edgesplit.plan.databases import class_of
 from edgesplit.plan.planner import Planned, Problem
-from edgesplit.plan.predict import Works, costs, works_of
+from edgesplit.plan.predict import Works, works_of
 
 _HALVINGS = 40
 _DEAREST = 0.1
@@ -44,11 +44,37 @@ def corrected(
     """
     works = works_of(planned.graph, planned.lowered)
     points = _points(planned, works, tasks)
-    better = {
-        name: database.with_points(points[name]) if name in points else database
+    price = message_price(planned, tasks, latency)
+    return {
+        name: replace(
+            database.with_points(points[name]) if name in points else database,
+            messages={**database.messages, problem.cluster.name: price},
+        )
         for name, database in problem.databases.items()
     }
-    return _with_messages(replace(problem, databases=better), planned, works, latency)
+
+
+def message_price(planned: Planned, tasks: Mapping[int, float], latency: float) -> float:
+    """Return what each end of a message on a device costs if requests take so long, in seconds.
+
+    Args:
+        planned: The plan that was deployed.
+        tasks: Seconds that tasks computed, pacing included, by task id.
+        latency: Seconds of a request alone.
+    """
+    table, cluster = planned.lowered.table, planned.allocation.cluster
+    steps = {
+        device.name: profile_of(device, planned.measured).step_seconds for device in cluster.devices
+    }
+    spent = {task.id: tasks.get(task.id, 0.0) + steps.get(task.device, 0.0) for task in table.tasks}
+    links = {device.name: device.link for device in cluster.devices}
+
+    def simulated(price: float) -> float:
+        messages = dict.fromkeys(links, price) | {GATEWAY: GENERIC.message_seconds}
+        links_too = links | {GATEWAY: cluster.gateway_link}
+        return simulate(table, Costs(spent, messages, links_too)).latency
+
+    return _root(simulated, latency, _DEAREST)
 
 
 def _points(
@@ -89,30 +115,13 @@ def _alone(profile: Profile, kernel: Kernel) -> float:
     return profile.seconds(kernel.macs, kernel.weights, (kernel,))
 
 
-def _with_messages(problem: Problem, planned: Planned, works: Works, latency: float) -> Databases:
-    """Return the databases with messages at the price that makes a request take so long."""
-
-    def priced(more: float) -> Databases:
-        return {
-            name: replace(one, message=max(0.0, (one.message or 0.0) + more))
-            for name, one in problem.databases.items()
-        }
-
-    def simulated(more: float) -> float:
-        measured = replace(problem, databases=priced(more)).measured
-        given = costs(planned.allocation, planned.lowered, works, measured)
-        return simulate(planned.lowered.table, given).latency
-
-    known = [one.message or 0.0 for one in problem.databases.values()]
-    return priced(_root(simulated, latency, -max(known, default=0.0), _DEAREST))
-
-
-def _root(rising: Callable[[float], float], wanted: float, low: float, high: float) -> float:
-    """Return where a rising function has a value; the nearer end where it has it nowhere."""
+def _root(rising: Callable[[float], float], wanted: float, high: float) -> float:
+    """Return where a rising function has a value; 0 or the high end where it has it nowhere."""
+    low = 0.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         if rising(middle) < wanted:
             low = middle
         else:
             high = middle
-    return (low + high) / 2
+    return low

@@ -29,10 +29,10 @@ _SUFFIX = ".yaml"
 
 _HEADER = """\
 # What kernels cost on one class of devices, measured there by `edgesplit profile`.
-# Times are seconds, links bytes a second. A small convolution, the yardstick, was measured beside
-# everything: times are as on a machine on which it takes `yardstick` seconds. `run` is what a
-# session costs beside its kernels, `step` a task beside its session, `message` each end of a
-# message.
+# Times are seconds, links bytes a second; kernels were timed while the device was at its fastest, by
+# a small convolution that was timed beside. `run` is what a session costs beside its kernels, `step`
+# a task beside its session, `message` each end of a message, `messages` the same in clusters whose
+# devices are all at work.
 # A line says how an operator's time grows: start + mac * macs + weight * weight bytes
 # + moved * bytes of activations read and made; `error` is its mean relative distance from the
 # kernels it was fitted to.
@@ -69,10 +69,10 @@ class DatabaseFile(Section):
     edgesplit: Literal[1]
     device: str
     machine: str = ""
-    yardstick: _Count = 0.0
     run: _Count = 0.0
     step: _Count | None = None
     message: _Count | None = None
+    messages: dict[str, _Count] = Field(default_factory=dict)
     links: dict[str, dict[str, LinkSection]] = Field(default_factory=dict)
     models: dict[str, _Seconds] = Field(default_factory=dict)
     lines: dict[str, LineSection] = Field(default_factory=dict)
@@ -116,10 +116,10 @@ def load_database(path: Path) -> Database:
         points=tuple(_points(file)),
         rates={op: Rate(**dict(line)) for op, line in file.lines.items()},
         models=file.models,
-        yardstick=file.yardstick,
         run=file.run,
         step=file.step,
         message=file.message,
+        messages=file.messages,
         links={
             cluster: {end: Link(link.bandwidth, link.latency) for end, link in links.items()}
             for cluster, links in file.links.items()
@@ -178,10 +178,10 @@ def _plain(database: Database) -> dict[str, Any]:
         "edgesplit": FORMAT,
         "device": database.name,
         "machine": database.machine,
-        "yardstick": database.yardstick,
         "run": database.run,
         "step": database.step,
         "message": database.message,
+        "messages": dict(database.messages),
         "links": {
             cluster: {end: asdict(link) for end, link in links.items()}
             for cluster, links in database.links.items()

@@ -26,10 +26,16 @@ def measured_profiles(
     """
     kernels = tuple(_kernels(graph))
     return {
-        device.name: _profile(graph, device, databases[device.name], kernels)
+        device.name: _profile(graph, device, _in(cluster, databases[device.name]), kernels)
         for device in cluster.devices
         if device.name in databases
     }
+
+
+def _in(cluster: Cluster, database: Database) -> Database:
+    """Return a database with the price of messages in this cluster, if that is known."""
+    price = database.messages.get(cluster.name, database.message)
+    return database if price == database.message else replace(database, message=price)
 
 
 def _kernels(graph: Graph) -> Iterator[Kernel]:

@@ -26,17 +26,18 @@ Pairs = Sequence[tuple[Device, Device]]
 _HEADINGS = ("operator", "kernels", "start", "GMAC/s", "weights GB/s", "moved GB/s", "error")
 
 
-def todo_result(wanted: Sequence[Todo], pairs: Pairs) -> dict[str, Any]:
+def todo_result(wanted: Sequence[Todo], pairs: Pairs, *, rehearsal: bool) -> dict[str, Any]:
     """Return what would be measured, as machines read it."""
     return {
         "classes": [
             {"class": one.name, "device": one.device.name, **_counts(one)} for one in wanted
         ],
         "links": [[one.name, other.name] for one, other in pairs],
+        "rehearsal": rehearsal,
     }
 
 
-def show_todo(wanted: Sequence[Todo], pairs: Pairs) -> None:
+def show_todo(wanted: Sequence[Todo], pairs: Pairs, *, rehearsal: bool) -> None:
     """Print what would be measured where."""
     console = people()
     for one in wanted:
@@ -49,10 +50,15 @@ def show_todo(wanted: Sequence[Todo], pairs: Pairs) -> None:
     for ends in pairs:
         names = " and ".join(escape(device.name) for device in ends)
         say(console, f"would measure the link of {names}")
+    if rehearsal:
+        say(console, "would rehearse with all devices what their messages cost")
 
 
 def profile_result(
-    done: Sequence[Profiled], links: Sequence[Measured], databases: Mapping[str, Database]
+    done: Sequence[Profiled],
+    links: Sequence[Measured],
+    databases: Mapping[str, Database],
+    price: float | None,
 ) -> dict[str, Any]:
     """Return profiles as machines read them; the measured kernels are in the files.
 
@@ -60,10 +66,12 @@ def profile_result(
         done: What was measured of each class.
         links: The links that were measured.
         databases: What is known of the classes now.
+        price: Seconds of an end of a message, as rehearsed; None where that was known.
     """
     return {
         "classes": [_class_result(one, databases[one.database.name]) for one in done],
         "links": [plain(one) | {"overstated": one.overstated} for one in links],
+        "rehearsed": price,
     }
 
 
@@ -71,6 +79,7 @@ def show_profile(
     done: Sequence[Profiled],
     links: Sequence[Measured],
     databases: Mapping[str, Database],
+    price: float | None,
     files: str,
 ) -> None:
     """Print the lines of each class with their errors, the links, and what comes next.
@@ -79,6 +88,7 @@ def show_profile(
         done: What was measured of each class.
         links: The links that were measured.
         databases: What is known of the classes now.
+        price: Seconds of an end of a message, as rehearsed; None where that was known.
         files: The cluster and the model file, as words of a command line.
     """
     console = people()
@@ -88,6 +98,8 @@ def show_profile(
             say(console, line)
     for link in links:
         say(console, _told(link))
+    if price is not None:
+        say(console, f"with all devices at work an end of a message takes {format_seconds(price)}")
     say(console, f"next: edgesplit plan {escape(files)}")
 
 

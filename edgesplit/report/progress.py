@@ -30,6 +30,7 @@ _WORDS = {
     "measure": "measuring shards for pacing",
     "profile": "timing kernels",
     "links": "measuring links",
+    "rehearse": "rehearsing with all devices",
     "probe": "checking devices",
     "lock": "locking the cluster",
     "provision": "giving devices what they lack",

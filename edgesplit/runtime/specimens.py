@@ -33,7 +33,7 @@ YARDSTICK = "yardstick.onnx"
 WEIGHTS = "weights"
 """The file that all specimens take their weights from; its values don't matter."""
 
-_PATIENCE = Patience(least=4, seconds=0.25, longest=1.0, most=1000)
+_PATIENCE = Patience(least=3, longest=3.0)
 # Inputs of a type that numpy doesn't know are a TypeError.
 _FAILURES: tuple[type[Exception], ...] = (*ORT_FAILURES, TypeError)
 _BLOCK = 1 << 20
@@ -47,9 +47,8 @@ def measure(root: Root, name: str, threads: int, tell: Callable[[object], None])
         root: The device's folder.
         name: The archive's name there.
         threads: Threads within one operator, as an executor here has them.
-        tell: Told first of the machine, how busy it is (processes that want to run, a core) and the
-            seconds of its yardstick; then of each specimen its name, and how many times as long as
-            the yardstick it takes or why that isn't known.
+        tell: Told first of the machine and how busy it is (processes that want to run, a core),
+            then of each specimen: its name, and its seconds or why there are none.
 
     Raises:
         RuntimeFault: There is no such archive, or it is none.
@@ -60,8 +59,7 @@ def measure(root: Root, name: str, threads: int, tell: Callable[[object], None])
         names = _unpack(archive, folder)
         return_freed_memory()
         yardstick = Yardstick(*_opened(folder / YARDSTICK, threads))
-        load = os.getloadavg()[0] / (os.cpu_count() or 1)
-        tell({"machine": machine(), "load": load, "yardstick": yardstick.seconds()})
+        tell({"machine": machine(), "load": os.getloadavg()[0] / (os.cpu_count() or 1)})
         for one in names:
             tell({"name": one, **_measured(folder / one, threads, yardstick)})
     finally:
@@ -126,7 +124,7 @@ def _opened(path: Path, threads: int) -> tuple[ort.InferenceSession, Mapping[str
 
 def _measured(path: Path, threads: int, yardstick: Yardstick) -> Mapping[str, object]:
     try:
-        return {"lengths": yardstick.lengths(*_opened(path, threads), _PATIENCE)}
+        return {"seconds": yardstick.seconds(*_opened(path, threads), _PATIENCE)}
     except EdgesplitError as error:
         return {"failed": error.what}
     except _FAILURES as error:

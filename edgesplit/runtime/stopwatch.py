@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -12,9 +12,9 @@ import onnxruntime as ort
 from edgesplit.dataflow.assembly import Array
 from edgesplit.dataflow.table import Port
 
-_AGREEING = 1.03
-_TRIES = 5
-_RUNS = 7
+_AGREEING = 1.05
+_RUNS = 3
+_GLANCE, _FIRST_SECONDS = 4e-3, 1.0
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -26,70 +26,75 @@ _DTYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to go on measuring.
-
-    At least `least` runs, until they have taken `seconds` and the two fastest agree, which is what
-    nothing disturbed; and no longer than `longest` seconds or `most` runs.
-    """
+    """How long to go on measuring: for `least` good runs, and no longer than `longest` seconds."""
 
     least: int
-    seconds: float
     longest: float
-    most: int
-
-    def ends(self, times: Sequence[float]) -> bool:
-        """Tell whether that was enough."""
-        spent = sum(times)
-        if len(times) < self.least:
-            return False
-        if spent >= self.longest or len(times) >= self.most:
-            return True
-        first, second = sorted(times)[:2]
-        return spent >= self.seconds and second <= first * _AGREEING
 
 
-def fastest(session: ort.InferenceSession, feeds: Mapping[str, Array], patience: Patience) -> float:
-    """Return the seconds of the fastest run, after one that warms up: noise only ever adds."""
-    session.run(None, dict(feeds))
-    times: list[float] = []
-    while not patience.ends(times):
-        start = perf_counter()
+class Yardstick:
+    """A session that always does the same, beside which others are measured.
+
+    Machines change their speed: clocks go up and down, and neighbours on the same processor come
+    and go, several times a second on a shared machine. What counts is what was measured while the
+    yardstick took hardly longer than it ever did.
+
+    Args:
+        session: The yardstick.
+        feeds: Its inputs.
+        best: The least seconds that it ever took here; by default it is looked for now.
+    """
+
+    def __init__(
+        self, session: ort.InferenceSession, feeds: Mapping[str, Array], best: float | None = None
+    ) -> None:
+        self._session, self._feeds = session, feeds
         session.run(None, dict(feeds))
-        times.append(perf_counter() - start)
+        self.best = best or min(self._glances())
+
+    def seconds(
+        self, session: ort.InferenceSession, feeds: Mapping[str, Array], patience: Patience
+    ) -> float:
+        """Return how long a session takes with the machine at its best.
+
+        Where it is never so for long enough, what comes nearest is taken in proportion.
+        """
+        session.run(None, dict(feeds))
+        slowed: list[tuple[float, float]] = []
+        good: list[float] = []
+        end = perf_counter() + patience.longest
+        while len(good) < patience.least and perf_counter() < end:
+            before, taken, after = self._look(), _shortest(session, feeds), self._look()
+            slow = max(before, after) / self.best
+            if slow <= _AGREEING:
+                good.append(taken)
+            slowed.append((slow, taken * 2 * self.best / (before + after)))
+        return min(good) if good else min(slowed)[1]
+
+    def _look(self) -> float:
+        seen = min(_timed(self._session, self._feeds) for _ in range(_RUNS))
+        self.best = min(self.best, seen)
+        return seen
+
+    def _glances(self) -> Iterator[float]:
+        """Yield how long it takes now and then, for as long as neighbours come and go."""
+        end = perf_counter() + _FIRST_SECONDS
+        while perf_counter() < end:
+            yield _timed(self._session, self._feeds)
+
+
+def _shortest(session: ort.InferenceSession, feeds: Mapping[str, Array]) -> float:
+    """Return the seconds of the fastest of a few runs: one, if it takes long."""
+    times = [_timed(session, feeds)]
+    while sum(times) < _GLANCE:
+        times.append(_timed(session, feeds))
     return min(times)
 
 
-@dataclass(frozen=True, slots=True)
-class Yardstick:
-    """A session that always does the same, by which others are measured.
-
-    Machines change their speed for minutes: clocks go up and down, and neighbours on the same
-    processor come and go. What is measured beside a yardstick doesn't change with them.
-    """
-
-    session: ort.InferenceSession
-    feeds: Mapping[str, Array]
-
-    def seconds(self) -> float:
-        """Return the seconds of its fastest run, of a few."""
-        return fastest(self.session, self.feeds, Patience(_RUNS, 0.0, 0.0, _RUNS))
-
-    def lengths(
-        self, session: ort.InferenceSession, feeds: Mapping[str, Array], patience: Patience
-    ) -> float:
-        """Return how many times as long as the yardstick a session takes.
-
-        The machine must be as fast afterwards as before, or else it is measured again: of a few
-        tries the one with the least change counts.
-        """
-        tries: list[tuple[float, float]] = []
-        while not tries or (tries[-1][0] > _AGREEING and len(tries) < _TRIES):
-            before = self.seconds()
-            taken = fastest(session, feeds, patience)
-            after = self.seconds()
-            change = max(before, after) / min(before, after)
-            tries.append((change, taken / ((before + after) / 2)))
-        return min(tries)[1]
+def _timed(session: ort.InferenceSession, feeds: Mapping[str, Array]) -> float:
+    start = perf_counter()
+    session.run(None, dict(feeds))
+    return perf_counter() - start
 
 
 def ports(session: ort.InferenceSession) -> Iterator[Port]:

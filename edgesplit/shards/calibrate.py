@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
+from edgesplit.dataflow.assembly import Array
 from edgesplit.graph.model import Graph
 from edgesplit.graph.samples import random_inputs
 from edgesplit.runtime.session import open_session
@@ -14,25 +15,25 @@ from edgesplit.runtime.stopwatch import Patience, Yardstick, ports
 from edgesplit.shards.store import Store
 from edgesplit.shards.yardstick import yardstick
 
-VERSION = 2
+VERSION = 3
 """Of the way costs are measured; a new one measures anew."""
 
-REPEATS = 7
-"""Runs at least; more of them while they take less than `_SECONDS` together."""
-_SECONDS, _LONGEST, _MOST = 0.3, 2.0, 50
+REPEATS = 3
+"""Runs that count, with the machine at its best; fewer of them where that takes too long."""
+_LONGEST = 10.0
 
 
 def measure(digests: Iterable[str], store: Store, repeats: int = REPEATS) -> Mapping[str, float]:
     """Return the seconds one run of each shard takes, on one thread.
 
-    The minimum of several runs, one shard after the other: noise only ever adds. They are
-    measured beside a yardstick, as on a machine that is always as fast as when the first was.
-    Remembered by digest and version of ONNX Runtime.
+    The minimum of several runs, one shard after the other: noise only ever adds. They count while
+    a yardstick says that the machine is at its best. Remembered by digest and version of ONNX
+    Runtime.
 
     Args:
         digests: Shards in the store; each is measured once.
         store: Holds the shards and remembers their costs.
-        repeats: Runs after the first, which warms up.
+        repeats: Runs that count.
     """
     return {
         digest: _cost(store.path(digest, ".onnx"), digest, store, repeats)
@@ -50,23 +51,20 @@ def _cost(path: Path, digest: str, store: Store, repeats: int) -> float:
     memo = store.recall("cost", *key)
     if memo is not None:
         return float(memo["seconds"])
-    session = open_session(path, 1, shared=False)
-    patience = Patience(repeats, seconds=_SECONDS, longest=_LONGEST, most=_MOST)
-    feeds = random_inputs(ports(session), seed=0)
-    yardstick, length = _yardstick(store)
-    seconds = length * yardstick.lengths(session, feeds, patience)
+    seconds = _yardstick(store).seconds(*_opened(path), Patience(repeats, _LONGEST))
     store.remember("cost", *key, value={"seconds": seconds})
     return seconds
 
 
-def _yardstick(store: Store) -> tuple[Yardstick, float]:
-    """Return the yardstick, and the seconds that it took when it was first used here."""
-    content = yardstick()
-    digest = store.put([content], ".onnx")
-    session = open_session(store.path(digest, ".onnx"), 1, shared=False)
-    made = Yardstick(session, random_inputs(ports(session), seed=0))
+def _yardstick(store: Store) -> Yardstick:
+    digest = store.put([yardstick()], ".onnx")
     memo = store.recall("yardstick", digest, ort.__version__)
+    made = Yardstick(*_opened(store.path(digest, ".onnx")), memo and float(memo["seconds"]))
     if memo is None:
-        memo = {"seconds": made.seconds()}
-        store.remember("yardstick", digest, ort.__version__, value=memo)
-    return made, float(memo["seconds"])
+        store.remember("yardstick", digest, ort.__version__, value={"seconds": made.best})
+    return made
+
+
+def _opened(path: Path) -> tuple[ort.InferenceSession, Mapping[str, Array]]:
+    session = open_session(path, 1, shared=False)
+    return session, random_inputs(ports(session), seed=0)

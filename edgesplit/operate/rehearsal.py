@@ -1,0 +1,123 @@
+"""The rehearsal: a small model on all devices at once, to see what messages cost in a crowd.
+
+Two devices that talk to each other alone are faster than twelve that all compute and talk. What a
+rehearsed request takes beyond its tasks and its bytes is the price of its messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from edgesplit.cost.database import Database
+from edgesplit.deploy import deployer
+from edgesplit.deploy.hosts import Ask
+from edgesplit.deploy.keys import gateway_keys
+from edgesplit.graph.importer import import_model
+from edgesplit.graph.model import Graph
+from edgesplit.operate.baseline import beside
+from edgesplit.operate.bench import Contestant, measure
+from edgesplit.operate.gateway import join
+from edgesplit.operate.idle import idle_devices
+from edgesplit.operate.launch import launch_prepared
+from edgesplit.operate.load import Pattern, Workload
+from edgesplit.operate.prepare import Progress, Stage, prepare_planned
+from edgesplit.operate.profile import profiles_folder
+from edgesplit.operate.workload import random_inputs
+from edgesplit.plan.allocation import Allocation, Share, Split
+from edgesplit.plan.allocation import Stage as PlannedStage
+from edgesplit.plan.correction import message_price
+from edgesplit.plan.databases import class_of, load_databases, save_database
+from edgesplit.plan.lower import lower
+from edgesplit.plan.planner import Planned, Problem
+from edgesplit.plan.search.layouts import Layout, Parts, grids
+from edgesplit.spec.cluster import Cluster
+from edgesplit.spec.model import ModelSpec, Source
+from edgesplit.zoo.build import Network
+from edgesplit.zoo.cache import cache_folder
+from edgesplit.zoo.write import random_weights, write
+
+_LAYERS, _CHANNELS, _EXTENT = 12, 64, 56
+_REQUESTS, _WARM_UP = 20, 3
+_DEADLINE = 60.0
+_DIGITS = 6
+
+
+def unrehearsed(cluster: Cluster, databases: Mapping[str, Database]) -> bool:
+    """Tell whether a rehearsal would tell something new: one device has nobody to talk to."""
+    known = [databases.get(class_of(device)) for device in cluster.devices]
+    return len(known) > 1 and not all(one and cluster.name in one.messages for one in known)
+
+
+def rehearse(
+    cluster: Cluster,
+    progress: Progress = lambda _: None,
+    ask: Ask | None = None,
+    *,
+    force: bool = False,
+) -> float:
+    """Return what an end of a message costs with all devices at work, and keep it, in seconds.
+
+    Raises:
+        EdgesplitError: A device can't be reached, is busy, or an executor doesn't come up.
+    """
+    progress(Stage("rehearse"))
+    with idle_devices(cluster.devices, cluster.name, lambda _: None, ask, force=force):
+        pass
+    aside = beside(cluster, "rehearsal")
+    with TemporaryDirectory(prefix="edgesplit-") as folder:
+        planned = _in_tiles(import_model(_chain(Path(folder)), cache_folder()), aside)
+        try:
+            price = _price(planned, Path(folder) / "record.json", ask)
+        finally:
+            deployer.down(aside, planned.lowered.table.devices, purge=True, ask=ask)
+    _keep(cluster, price)
+    return price
+
+
+def _price(planned: Planned, record: Path, ask: Ask | None) -> float:
+    launched = launch_prepared(prepare_planned(planned, "", lambda _: None), record, ask=ask)
+    with join(launched.record, gateway_keys().secret) as gateway:
+        work = Workload(random_inputs(gateway.table.inputs, 1, 0))
+        pattern = Pattern(warm_up=_WARM_UP, deadline=_DEADLINE)
+        run = measure(Contestant("rehearsal", gateway, work), pattern, _REQUESTS)
+    return message_price(planned, run.task_seconds, run.latency.p50)
+
+
+def _keep(cluster: Cluster, price: float) -> None:
+    databases = load_databases(profiles_folder())
+    for name in sorted({class_of(device) for device in cluster.devices}):
+        old = databases.get(name, Database(name))
+        messages = {**old.messages, cluster.name: round(price, _DIGITS)}
+        save_database(replace(old, messages=messages), profiles_folder())
+
+
+def _chain(folder: Path) -> Path:
+    net = Network("rehearsal")
+    x = net.input("x", 1, _CHANNELS, _EXTENT, _EXTENT)
+    for index in range(_LAYERS):
+        x = net.conv(x, f"conv{index}", _CHANNELS, kernel=3, pad=1)
+    net.output(x)
+    return write(net, random_weights(0), folder)
+
+
+def _in_tiles(graph: Graph, cluster: Cluster) -> Planned:
+    """Plan every layer in tiles over all devices, as many of them as there are rows at most."""
+    devices = cluster.devices[: _EXTENT // 2]
+    *_, layout = grids(tuple(range(len(devices))))
+    shares = _shares(Parts(devices), layout, [device.name for device in devices])
+    split: Split = "spatial" if len(shares) > 1 else "whole"
+    stages = tuple(PlannedStage(layer.name, (layer.name,), split, shares) for layer in graph.layers)
+    model = ModelSpec(Source(graph.path), parity=0, deadline=_DEADLINE, window=1)
+    allocation = Allocation(cluster, model, graph.digest, stages)
+    measured = Problem(graph, cluster, model, load_databases(profiles_folder())).measured
+    return Planned(allocation, graph, lower(graph, allocation), measured)
+
+
+def _shares(parts: Parts, layout: Layout, names: list[str]) -> tuple[Share, ...]:
+    if len(names) == 1:
+        return (Share(names[0]),)
+    tiles = parts.bounds(layout, (_EXTENT, _EXTENT)) or ()
+    return tuple(Share(name, tile=tile) for name, tile in zip(names, tiles, strict=True))
