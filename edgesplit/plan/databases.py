@@ -29,10 +29,10 @@ _SUFFIX = ".yaml"
 
 _HEADER = """\
 # What kernels cost on one class of devices, measured there by `edgesplit profile`.
-# Times are seconds, links bytes a second; kernels were timed while the device was at its fastest, by
-# a small convolution that was timed beside. `run` is what a session costs beside its kernels, `step`
-# a task beside its session, `message` each end of a message, `messages` the same in clusters whose
-# devices are all at work.
+# Times are seconds, links bytes a second; kernels were timed while the device was at its fastest,
+# by a small convolution that was timed beside. `run` is what a session costs beside its kernels,
+# `step` a task beside its session, `message` each end of a message, `messages` the same in clusters
+# whose devices are all at work.
 # A line says how an operator's time grows: start + mac * macs + weight * weight bytes
 # + moved * bytes of activations read and made; `error` is its mean relative distance from the
 # kernels it was fitted to.

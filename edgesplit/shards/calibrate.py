@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnxruntime as ort
@@ -18,9 +19,9 @@ from edgesplit.shards.yardstick import yardstick
 VERSION = 3
 """Of the way costs are measured; a new one measures anew."""
 
-REPEATS = 3
+REPEATS = 2
 """Runs that count, with the machine at its best; fewer of them where that takes too long."""
-_LONGEST = 10.0
+_LONGEST = 4.0
 
 
 def measure(digests: Iterable[str], store: Store, repeats: int = REPEATS) -> Mapping[str, float]:
@@ -51,18 +52,20 @@ def _cost(path: Path, digest: str, store: Store, repeats: int) -> float:
     memo = store.recall("cost", *key)
     if memo is not None:
         return float(memo["seconds"])
-    seconds = _yardstick(store).seconds(*_opened(path), Patience(repeats, _LONGEST))
+    with _yardstick(store) as beside:
+        seconds = beside.seconds(*_opened(path), Patience(repeats, _LONGEST))
     store.remember("cost", *key, value={"seconds": seconds})
     return seconds
 
 
-def _yardstick(store: Store) -> Yardstick:
+@contextmanager
+def _yardstick(store: Store) -> Iterator[Yardstick]:
+    """Yield the yardstick, and remember the best that it was ever seen at."""
     digest = store.put([yardstick()], ".onnx")
     memo = store.recall("yardstick", digest, ort.__version__)
     made = Yardstick(*_opened(store.path(digest, ".onnx")), memo and float(memo["seconds"]))
-    if memo is None:
-        store.remember("yardstick", digest, ort.__version__, value={"seconds": made.best})
-    return made
+    yield made
+    store.remember("yardstick", digest, ort.__version__, value={"seconds": made.best})
 
 
 def _opened(path: Path) -> tuple[ort.InferenceSession, Mapping[str, Array]]:
