@@ -33,7 +33,7 @@ YARDSTICK = "yardstick.onnx"
 WEIGHTS = "weights"
 """The file that all specimens take their weights from; its values don't matter."""
 
-_PATIENCE = Patience(least=2, longest=1.5)
+_PATIENCE = Patience(least=2, longest=0.4)
 # Inputs of a type that numpy doesn't know are a TypeError.
 _FAILURES: tuple[type[Exception], ...] = (*ORT_FAILURES, TypeError)
 _BLOCK = 1 << 20
