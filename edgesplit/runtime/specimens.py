@@ -22,7 +22,7 @@ from edgesplit.runtime.failures import ORT_FAILURES
 from edgesplit.runtime.known import known_inputs
 from edgesplit.runtime.root import Root
 from edgesplit.runtime.session import open_session, return_freed_memory
-from edgesplit.runtime.stopwatch import Patience, Yardstick, ports
+from edgesplit.runtime.stopwatch import Patience, Yardstick, free_cores, ports
 
 ORDER = "order.json"
 """In the archive: `names` of the specimens in their order, and the bytes of `weights`."""
@@ -58,7 +58,8 @@ def measure(root: Root, name: str, threads: int, tell: Callable[[object], None])
     try:
         names = _unpack(archive, folder)
         return_freed_memory()
-        yardstick = Yardstick(*_opened(folder / YARDSTICK, threads))
+        cores = free_cores() if threads == 1 else ()
+        yardstick = Yardstick(*_opened(folder / YARDSTICK, threads), cores)
         tell({"machine": machine(), "load": os.getloadavg()[0] / (os.cpu_count() or 1)})
         for one in names:
             tell({"name": one, **_measured(folder / one, threads, yardstick)})

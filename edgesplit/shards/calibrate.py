@@ -12,7 +12,7 @@ from edgesplit.dataflow.assembly import Array
 from edgesplit.graph.model import Graph
 from edgesplit.graph.samples import random_inputs
 from edgesplit.runtime.session import open_session
-from edgesplit.runtime.stopwatch import Patience, Yardstick, ports
+from edgesplit.runtime.stopwatch import Patience, Yardstick, free_cores, ports
 from edgesplit.shards.store import Store
 from edgesplit.shards.yardstick import yardstick
 
@@ -63,7 +63,8 @@ def _yardstick(store: Store) -> Iterator[Yardstick]:
     """Yield the yardstick, and remember the best that it was ever seen at."""
     digest = store.put([yardstick()], ".onnx")
     memo = store.recall("yardstick", digest, ort.__version__)
-    made = Yardstick(*_opened(store.path(digest, ".onnx")), memo and float(memo["seconds"]))
+    best = memo and float(memo["seconds"])
+    made = Yardstick(*_opened(store.path(digest, ".onnx")), free_cores(), best)
     yield made
     store.remember("yardstick", digest, ort.__version__, value={"seconds": made.best})
 
