@@ -101,7 +101,15 @@ def verify(
         _verdict(graph, variant, store, seed=seed, threads=threads, progress=progress)
         for variant in reversed(different.values())
     ]
-    return Verification(tuple(p for one in found for p in one.patterns), found[0].tolerance)
+    return Verification(
+        tuple(pattern for one in found for pattern in one.patterns),
+        max(one.tolerance for one in found),
+        max(filter(None, (one.rounded for one in found)), key=_cost, default=None),
+    )
+
+
+def _cost(rounded: Rounded) -> float:
+    return rounded.error
 
 
 def _verdict(

@@ -312,4 +312,4 @@ def test_a_record_says_how_to_reach_every_device(here: Site) -> None:
     assert set(record.memory) == set(DEVICES)
     text = record_path(here.path).read_text()
     assert load_record(record_path(here.path)) == record
-    assert json.loads(text)["format"] == 2
+    assert json.loads(text)["format"] == 3
