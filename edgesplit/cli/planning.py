@@ -12,6 +12,7 @@ from edgesplit.cli.arguments import Json, Trace, check_apart, checked_place
 
 if TYPE_CHECKING:
     from edgesplit.plan.planner import Planned
+    from edgesplit.report.planning import Findings
 
 
 class FileKind(StrEnum):
@@ -82,8 +83,8 @@ def plan(
     from edgesplit.operate.succession import succession
     from edgesplit.plan.compare import compare
     from edgesplit.plan.planner import load_problem
-    from edgesplit.report.console import working, write_json
-    from edgesplit.report.planning import Findings, plan_result, show_plan
+    from edgesplit.report.console import working
+    from edgesplit.report.planning import Findings
     from edgesplit.zoo.cache import cache_folder
 
     check_apart(trace, output, cluster, model)
@@ -100,6 +101,13 @@ def plan(
         )
     place = None if dry_run else output
     _save(planned, place, trace)
+    _tell(planned, place, found, as_json=as_json)
+
+
+def _tell(planned: Planned, place: Path | None, found: Findings, *, as_json: bool) -> None:
+    from edgesplit.report.console import write_json
+    from edgesplit.report.planning import plan_result, show_plan
+
     if as_json:
         write_json(plan_result(planned, place, found))
     else:
