@@ -22,6 +22,15 @@ Mask = tuple[NDArray[np.bool_], ...]
 
 _WINDOWS = frozenset({"Conv", "MaxPool", "AveragePool"})
 
+_CUTS = frozenset({"Slice", "Split", "Pad"})
+"""Operators that may leave a part of their input out, at its ends."""
+
+_SKIPS = frozenset({"Gather", "Resize", "Upsample"})
+"""Operators that may leave out any part of it."""
+
+_CROPS = frozenset({"pads", "auto_pad", "output_shape"})
+"""Attributes by which a ConvTranspose may leave out what it makes of some elements."""
+
 
 def necessary(graph: Graph) -> dict[str, Mask]:
     """Return the necessary positions of each value that the model's outputs depend on."""
@@ -58,26 +67,50 @@ def _full(value: Value) -> Mask:
     return tuple(np.ones(extent, bool) for extent in value.shape)
 
 
+def _nothing(value: Value) -> Mask:
+    return tuple(np.zeros(extent, bool) for extent in value.shape)
+
+
 def _read(graph: Graph, node: Node, found: Mapping[str, Mask]) -> Iterator[tuple[str, Mask]]:
-    """Yield what a node must read of its inputs, constants left out."""
-    made = [name for name in node.outputs if name in found]
-    for name in node.reads:
-        if made and not graph.values[name].constant:
-            yield name, _of(graph, node, name, found[made[0]])
+    """Yield what a node must read of its inputs for each output, constants left out."""
+    for made in node.outputs:
+        for name in node.reads:
+            if made in found and not graph.values[name].constant:
+                yield name, _of(graph, node, name, made, found[made])
 
 
-def _of(graph: Graph, node: Node, name: str, out: Mask) -> Mask:
+def _of(graph: Graph, node: Node, name: str, made: str, out: Mask) -> Mask:
     value = graph.values[name]
     if not ops.known(node):
         return _full(value)
     if node.op in _WINDOWS:
         return _under_windows(graph, node, value, out)
     if all(axis.all() for axis in out):
-        return _full(value)
+        return _of_whole(graph, node, value, made)
     if node.op == "Concat":
         return _part(graph, node, name, out)
-    nothing = tuple(np.zeros(extent, bool) for extent in value.shape)
-    return nothing if node.op == "Transpose" else _broadcast(value, out) or nothing
+    doubtful = node.op in {"Transpose", "ConvTranspose"} | _CUTS | _SKIPS
+    return _nothing(value) if doubtful else _broadcast(value, out) or _nothing(value)
+
+
+def _of_whole(graph: Graph, node: Node, value: Value, made: str) -> Mask:
+    """Return what the whole of an output is made of."""
+    if node.op in _CUTS:
+        return _stretch(graph, node, value, graph.values[made])
+    cropped = node.op == "ConvTranspose" and node.attributes.keys() & _CROPS
+    return _nothing(value) if cropped or node.op in _SKIPS else _full(value)
+
+
+def _stretch(graph: Graph, node: Node, value: Value, made: Value) -> Mask:
+    """Return the stretch that a cut takes, unless it steps over elements within."""
+    reads = dict(ops.step(graph, node, {made.name: made.region}).needs(node))
+    read = reads.get(value.name)
+    if read is None or (node.op != "Pad" and read.shape != made.shape):
+        return _nothing(value)
+    return tuple(
+        np.isin(np.arange(extent), np.arange(*bounds))
+        for extent, bounds in zip(value.shape, zip(read.lo, read.hi, strict=True), strict=True)
+    )
 
 
 def _broadcast(value: Value, out: Mask) -> Mask | None:
