@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 from lab_site import LabSite
 from relays import until
@@ -18,6 +19,7 @@ from edgesplit.deploy.standing import Slot
 from edgesplit.lab import faults
 from edgesplit.lab.enter import environment, in_host, inside
 from edgesplit.lab.faults import Fault, Kind
+from edgesplit.runtime.release import load
 
 HARMED = "pi3"
 """The host; others stand in for it."""
@@ -117,7 +119,7 @@ def squatted(here: LabSite) -> Iterator[None]:
 
 def flip(here: LabSite) -> str:
     """Change one bit of a host's large blob as it lies there, not as it is in memory."""
-    path = max(here.root(HARMED).blobs.iterdir(), key=lambda path: path.stat().st_size)
+    path = _large(here)
     content = bytearray(path.read_bytes())
     content[secrets.randbelow(len(content))] ^= 1
     flipped = path.with_name("flipped")
@@ -135,7 +137,14 @@ def upload(here: LabSite) -> int:
 
 def size(here: LabSite) -> int:
     """Return the bytes of a host's large blob."""
-    return max(path.stat().st_size for path in here.root(HARMED).blobs.iterdir())
+    return _large(here).stat().st_size
+
+
+def _large(here: LabSite) -> Path:
+    """Return a host's largest blob of those that run, as old ones may lie beside them."""
+    root = here.root(HARMED)
+    names = load(root, here.record.programs[HARMED]).names
+    return max((root.blobs / name for name in names), key=lambda path: path.stat().st_size)
 
 
 def slot(here: LabSite) -> Slot:
