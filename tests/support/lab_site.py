@@ -74,7 +74,7 @@ class LabSite:
     def __post_init__(self) -> None:
         _network().save(self.desk.folder)
         for name, turns in _TURNS.items():
-            _, planned = planned_files(self.desk.folder, self._cluster(), _model(turns))
+            _, planned = planned_files(self.desk.folder, lab_cluster(self.lab), _model(turns))
             self.texts[name] = self.path.read_text()
         self.work = _work(planned)
         self.path.write_text(self.texts["a"])
@@ -209,16 +209,17 @@ class LabSite:
         first = init_pid(self.lab, self.lab.host(host))
         return Path(f"/proc/{first.pid}/root/home/{self.lab.login}")
 
-    def _cluster(self) -> dict[str, object]:
-        """Return the lab's own cluster file, but for the pace: these tests don't measure."""
-        cluster = yaml.safe_load((self.lab.folder / "cluster.yaml").read_text())
-        for name in ("identity", "known_hosts", "config"):
-            ssh = cluster["defaults"]["ssh"]
-            ssh[name] = str(self.lab.folder / ssh[name])
-        for device in cluster["devices"].values():
-            del device["pace"]
-        assert isinstance(cluster, dict)
-        return cluster
+
+def lab_cluster(lab: Lab) -> dict[str, object]:
+    """Return a lab's own cluster file, but for the pace: for tests, which don't measure."""
+    cluster = yaml.safe_load((lab.folder / "cluster.yaml").read_text())
+    for name in ("identity", "known_hosts", "config"):
+        ssh = cluster["defaults"]["ssh"]
+        ssh[name] = str(lab.folder / ssh[name])
+    for device in cluster["devices"].values():
+        del device["pace"]
+    assert isinstance(cluster, dict)
+    return cluster
 
 
 @contextmanager
