@@ -30,10 +30,11 @@ def profile(
     One device of each class is measured; what is known already is not measured again.
     """
     from edgesplit.operate.pairs import measure_links, unmeasured
-    from edgesplit.operate.profile import profile_kernels, profiles_folder, todo
+    from edgesplit.operate.profile import merged, profile_kernels, profiles_folder, todo
+    from edgesplit.operate.refining import refine
     from edgesplit.operate.rehearsal import rehearse, unrehearsed
     from edgesplit.plan.databases import load_databases
-    from edgesplit.plan.planner import graph_of, load_files
+    from edgesplit.plan.planner import Problem, graph_of, load_files
     from edgesplit.report import profile as report
     from edgesplit.report.console import working, write_json
     from edgesplit.report.progress import LaunchProgress
@@ -56,6 +57,8 @@ def profile(
         done = profile_kernels(devices, graph, wanted, progress, asking(), force=force)
         links = measure_links(devices, pairs, progress, asking(), force=force)
         price = rehearse(devices, progress, asking(), force=force) if crowd else None
+        problem = Problem(graph, devices, spec, load_databases(profiles_folder()))
+        done = merged((*done, *refine(problem, progress, asking(), force=force)))
     kept = load_databases(profiles_folder())
     if as_json:
         write_json(report.profile_result(done, links, kept, price))

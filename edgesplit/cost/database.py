@@ -7,8 +7,8 @@ Deep Neural Networks on Internet of Things Devices*, section 4, profiles its lay
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, combinations
@@ -33,6 +33,28 @@ class Point:
 
     kernel: Kernel
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Kernels that one session runs, and the `seconds` that it was measured to take for all.
+
+    ONNX Runtime lets maps go from one to the next in the order that suits the processor, so it
+    takes less than its kernels apart; where they are small it may take more.
+    """
+
+    kernels: tuple[Kernel, ...]
+    seconds: float
+
+    @property
+    def key(self) -> Hashable:
+        """What says which kernels these are, in whatever order."""
+        return _counted(self.kernels)
+
+    @property
+    def size(self) -> float:
+        """The logarithm of the elements that they make."""
+        return _size(self.kernels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +87,8 @@ class Rate:
 class Database:
     """What kernels cost on a class of devices, in seconds.
 
-    `models` are whole models by digest, measured in one session: kernels of one session are
-    faster than apart. `run` is what it costs to run a session at all, `step` what
+    `models` are whole models by digest, `sessions` rows of kernels, each measured in one session.
+    `run` is what it costs to run a session at all, `step` what
     a task costs beside its session, `message` what each end of a message does, both in the
     executor's own code; `messages` is the same by cluster, with all of its devices at work.
     `links` are those to other classes and to the gateway, by cluster, as messages found them; plans
@@ -76,6 +98,7 @@ class Database:
     name: str
     machine: str = ""
     points: tuple[Point, ...] = ()
+    sessions: tuple[Session, ...] = ()
     rates: Mapping[str, Rate] = field(default_factory=dict)
     models: Mapping[str, float] = field(default_factory=dict)
     run: float = 0.0
@@ -92,14 +115,72 @@ class Database:
             self._seen[kernel] = rate.seconds(kernel) * self._correction(kernel)
         return self._seen[kernel]
 
+    def together(self, kernels: Collection[Kernel]) -> float:
+        """Return the time of kernels that one session runs.
+
+        It is their sum, corrected by sessions of the same forms that were measured.
+        """
+        alone = sum(map(self.seconds, kernels))
+        if len(kernels) < 2 or not self.sessions:
+            return alone
+        exact = self._exact.get(_counted(kernels))
+        return alone * self._joint(kernels) if exact is None else exact
+
     def knows(self, kernel: Kernel) -> bool:
         """Tell whether a kernel of this form was measured."""
         return (kernel.op, kernel.form) in self._ratios
+
+    def measured(self, kernels: Collection[Kernel]) -> bool:
+        """Tell whether just these kernels were measured in one session."""
+        if len(kernels) == 1:
+            return self._points.issuperset(kernels)
+        return _counted(kernels) in self._exact
+
+    @cached_property
+    def least_joint(self) -> float:
+        """The least part of what kernels take apart that any session of them takes, 1 at most."""
+        ratios = (ratio for _, ratios in self._joints.values() for ratio in ratios)
+        exact = (one.seconds / sum(map(self.seconds, one.kernels)) for one in self.sessions)
+        return min((1.0, *ratios, *exact))
 
     def with_points(self, points: Iterable[Point]) -> Database:
         """Return the database fitted anew with more points; of one kernel the newest counts."""
         known = {point.kernel: point for point in (*self.points, *points)}
         return fit(self, known.values())
+
+    def knowing(self, seen: Iterable[Session]) -> Database:
+        """Return the database with sessions, those of one kernel as points."""
+        seen = tuple(seen)
+        points = [Point(*one.kernels, one.seconds) for one in seen if len(one.kernels) == 1]
+        fitted = self.with_points(points) if points else self
+        return fitted.with_sessions(one for one in seen if len(one.kernels) > 1)
+
+    def with_sessions(self, sessions: Iterable[Session]) -> Database:
+        """Return the database with more sessions; of the same kernels the newest counts."""
+        known = {one.key: one for one in (*self.sessions, *sessions)}
+        return replace(self, sessions=tuple(known.values()))
+
+    def _joint(self, kernels: Collection[Kernel]) -> float:
+        """Return together over apart, between the measured sizes next to those of kernels."""
+        known = self._joints.get(_forms(kernels))
+        return 1.0 if known is None else float(np.interp(_size(kernels), *known))
+
+    @cached_property
+    def _exact(self) -> Mapping[Hashable, float]:
+        return {one.key: one.seconds for one in self.sessions}
+
+    @cached_property
+    def _points(self) -> frozenset[Kernel]:
+        return frozenset(point.kernel for point in self.points)
+
+    @cached_property
+    def _joints(self) -> Mapping[Hashable, tuple[list[float], list[float]]]:
+        found: defaultdict[Hashable, defaultdict[float, list[float]]]
+        found = defaultdict(lambda: defaultdict(list))
+        for one in self.sessions:
+            ratio = one.seconds / sum(map(self.seconds, one.kernels))
+            found[_forms(one.kernels)][one.size].append(ratio)
+        return {forms: _means(by_size) for forms, by_size in found.items()}
 
     def _correction(self, kernel: Kernel) -> float:
         """Return measured over fitted, between the measured sizes next to a kernel's."""
@@ -117,10 +198,25 @@ class Database:
             kernel = point.kernel
             ratio = point.seconds / self.rates[kernel.op].seconds(kernel)
             found[kernel.op, kernel.form][log(max(1, kernel.size))].append(ratio)
-        return {
-            form: (sorted(by_size), [mean(by_size[size]) for size in sorted(by_size)])
-            for form, by_size in found.items()
-        }
+        return {form: _means(by_size) for form, by_size in found.items()}
+
+
+def _means(by_size: Mapping[float, Sequence[float]]) -> tuple[list[float], list[float]]:
+    """Return sizes in order, and the mean of what was seen of each."""
+    sizes = sorted(by_size)
+    return sizes, [mean(by_size[size]) for size in sizes]
+
+
+def _counted(kernels: Iterable[Kernel]) -> Hashable:
+    return frozenset(Counter(kernels).items())
+
+
+def _forms(kernels: Iterable[Kernel]) -> Hashable:
+    return frozenset(Counter((one.op, one.form) for one in kernels).items())
+
+
+def _size(kernels: Iterable[Kernel]) -> float:
+    return log(max(1, sum(one.size for one in kernels)))
 
 
 def fit(database: Database, points: Iterable[Point]) -> Database:

@@ -35,10 +35,10 @@ class Profile:
     scale: float = 1.0
 
     def seconds(self, macs: float, weight_bytes: float, kernels: Iterable[Kernel]) -> float:
-        """Return the seconds of kernels: as measured, or of all their work by the rates."""
+        """Return the seconds of kernels of one session: as measured, or their work by the rates."""
         if self.database is None:
             return self.compute(macs, weight_bytes)
-        return self.scale * sum(map(self.database.seconds, kernels))
+        return self.scale * self.database.together(tuple(kernels))
 
     def compute(self, macs: float, weight_bytes: float) -> float:
         """Return the seconds of a layer: arithmetic or weight streaming, whichever is slower."""

@@ -7,18 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgesplit.cost.pace import paces
 from edgesplit.dataflow.table import TaskTable
 from edgesplit.deploy.programs import Release
 from edgesplit.graph.model import Graph
+from edgesplit.operate.pacing import paces_of
 from edgesplit.plan.allocation import Allocation, Prediction
 from edgesplit.plan.file import load_allocation
-from edgesplit.plan.measured import slowdown
 from edgesplit.plan.overlap import needed_memory
 from edgesplit.plan.planner import Planned, lower_allocation
 from edgesplit.plan.predict import task_seconds, works_of
 from edgesplit.shards.builder import Built, build
-from edgesplit.shards.calibrate import measure, whole_model_cost
 from edgesplit.shards.expected import Expected, expected
 from edgesplit.shards.known import known_answers
 from edgesplit.shards.store import Store
@@ -85,7 +83,7 @@ def prepare_planned(planned: Planned, source: str, progress: Progress) -> Prepar
         allocation=hashlib.sha256(source.encode()).hexdigest(),
         deadline=planned.allocation.model.deadline,
         heads=_heads(built.table, folder),
-        pace=_paces(planned, built.table, progress),
+        pace=_paces(planned, built, progress),
         predicted=task_seconds(planned.allocation, planned.lowered, works, planned.measured),
         answers=known_answers(built, folder),
         memory=needed_memory(planned.allocation.prediction),
@@ -105,17 +103,8 @@ def _heads(table: TaskTable, folder: Path) -> Mapping[str, bytes]:
     return {digest: store.path(digest, ".onnx").read_bytes() for digest in sorted(digests)}
 
 
-def _paces(planned: Planned, table: TaskTable, progress: Progress) -> Mapping[int, float]:
-    """Return how long each task of a paced device must take, in seconds by task id."""
-    every = planned.allocation.cluster.devices
-    paced = {d.name: d.pace for d in every if d.pace is not None and d.name in table.devices}
-    if not paced:
+def _paces(planned: Planned, built: Built, progress: Progress) -> Mapping[int, float]:
+    if not any(device.pace is not None for device in planned.allocation.cluster.devices):
         return {}
     progress(Stage("measure"))
-    store = Store(store_folder())
-    digests = [t.shard for name in paced for t in table.tasks_of(name) if t.shard]
-    costs, whole = measure(digests, store), whole_model_cost(planned.graph, store)
-    found: dict[int, float] = {}
-    for name, pace in paced.items():
-        found |= paces(table, costs, name, slowdown(pace, planned.graph, whole))
-    return found
+    return paces_of(planned, built.table, Store(store_folder()))

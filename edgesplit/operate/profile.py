@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgesplit.cost.database import Database, Point
+from edgesplit.cost.database import Database, Session
+from edgesplit.cost.kernel import Kernel
 from edgesplit.deploy.crew import Crew
 from edgesplit.deploy.hosts import Ask
 from edgesplit.errors import HostError
@@ -67,13 +69,17 @@ def todo(
 
     What is known is left out, unless it is to be measured `again`.
     """
-    chosen = {class_of(device): _site(device) for device in reversed(cluster.devices)}
     sizes = group_sizes(len(cluster.devices))
     every = specimens(graph, sizes)
     return tuple(
         _todo(device, databases.get(name, Database(name)), graph, every, again=again)
-        for name, device in sorted(chosen.items())
+        for name, device in sorted(sites(cluster).items())
     )
+
+
+def sites(cluster: Cluster) -> Mapping[str, Device]:
+    """Return the device of each class on which it is measured."""
+    return {class_of(device): _site(device) for device in reversed(cluster.devices)}
 
 
 def profile_kernels(
@@ -114,6 +120,24 @@ def profile_kernels(
     return (*done, *kept)
 
 
+def merged(done: Sequence[Profiled]) -> tuple[Profiled, ...]:
+    """Return each class once, as it is known in the end, with all that was measured of it."""
+    by_class: defaultdict[str, list[Profiled]] = defaultdict(list)
+    for one in done:
+        by_class[one.database.name].append(one)
+    return tuple(map(_all, by_class.values()))
+
+
+def _all(parts: Sequence[Profiled]) -> Profiled:
+    return replace(
+        parts[-1],
+        measured=sum(one.measured for one in parts),
+        load=max(one.load for one in parts),
+        heavy=sum(one.heavy for one in parts),
+        failed=tuple(dict.fromkeys(text for one in parts for text in one.failed)),
+    )
+
+
 def _todo(
     device: Device,
     database: Database,
@@ -122,8 +146,8 @@ def _todo(
     *,
     again: bool,
 ) -> Todo:
-    known = set() if again else {point.kernel for point in database.points}
-    new = [one for one in every if one.kernel not in known]
+    known: set[Kernel] = set() if again else {point.kernel for point in database.points}
+    new = [one for one in every if not known.issuperset(one.kernels)]
     whole = [whole_model(graph)] if again or graph.digest not in database.models else []
     # The model comes last: what needs most memory must not cost what is known by then.
     return Todo(database.name, device, database, (*new, *whole), len(every) - len(new))
@@ -152,10 +176,10 @@ def _keep(one: Todo, graph: Graph, made: Pack, timed: Timed) -> Profiled:
     """Put what was timed into the database of its class, and that into its file."""
     # What it costs to run a session at all is no kernel's: a task pays it once.
     costs = [(of, max(_LEAST, seconds - timed.run)) for of, seconds in timed.seconds]
-    points = [Point(of.kernel, _digits(seconds)) for of, seconds in costs if of.kernel]
-    models = [(graph.digest, _digits(seconds)) for of, seconds in costs if of.kernel is None]
+    seen = [Session(of.kernels, _digits(seconds)) for of, seconds in costs if of.kernels]
+    models = [(graph.digest, _digits(seconds)) for of, seconds in costs if not of.kernels]
     database = replace(
-        one.database.with_points(points) if points else one.database,
+        one.database.knowing(seen),
         machine=timed.machine,
         run=_digits(timed.run),
         models={**one.database.models, **dict(models)},
@@ -165,7 +189,7 @@ def _keep(one: Todo, graph: Graph, made: Pack, timed: Timed) -> Profiled:
         save_database(database, profiles_folder())
     failed = tuple(timed.failed)
     heavy = len(made.heavy)
-    return Profiled(one.device.name, database, file, len(points), timed.load, heavy, failed)
+    return Profiled(one.device.name, database, file, len(seen), timed.load, heavy, failed)
 
 
 def _refuse_blank(done: Sequence[Profiled]) -> None:

@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from statistics import mean
 
-from edgesplit.cost.database import LEAST, Database, Point
+from edgesplit.cost.database import LEAST, Database, Session
 from edgesplit.cost.kernel import Kernel
 from edgesplit.cost.pace import message_ends
-from edgesplit.cost.profiles import GENERIC, Profile, profile_of
+from edgesplit.cost.profiles import GENERIC, profile_of
 from edgesplit.cost.simulate import Costs, simulate
 from edgesplit.dataflow.table import GATEWAY
 from edgesplit.plan.databases import class_of
 from edgesplit.plan.planner import Planned, Problem
 from edgesplit.plan.predict import Works, works_of
+from edgesplit.plan.tasks import kernels_of
 
 _HALVINGS = 40
 _DEAREST = 0.1
@@ -43,11 +44,11 @@ def corrected(
         latency: Seconds of a request alone.
     """
     works = works_of(planned.graph, planned.lowered)
-    points = _points(planned, works, tasks)
+    seen = _seen(planned, works, tasks)
     price = message_price(planned, tasks, latency)
     return {
         name: replace(
-            database.with_points(points[name]) if name in points else database,
+            database.knowing(seen.get(name, ())),
             messages={**database.messages, problem.cluster.name: price},
         )
         for name, database in problem.databases.items()
@@ -77,42 +78,35 @@ def message_price(planned: Planned, tasks: Mapping[int, float], latency: float) 
     return _root(simulated, latency, _DEAREST)
 
 
-def _points(
+def _seen(
     planned: Planned, works: Works, tasks: Mapping[int, float]
-) -> Mapping[str, list[Point]]:
-    """Return the kernels of tasks as they must have taken, by device class."""
-    seen: defaultdict[str, defaultdict[Kernel, list[float]]]
+) -> Mapping[str, list[Session]]:
+    """Return what the kernels of tasks must have taken together, by device class."""
+    seen: defaultdict[str, defaultdict[tuple[Kernel, ...], list[float]]]
     seen = defaultdict(lambda: defaultdict(list))
-    for name, kernel, seconds in _kernels(planned, works, tasks):
-        seen[name][kernel].append(seconds)
+    for name, kernels, seconds in _sessions(planned, works, tasks):
+        seen[name][kernels].append(seconds)
     return {
-        name: [Point(kernel, mean(times)) for kernel, times in kernels.items()]
-        for name, kernels in seen.items()
+        name: [Session(kernels, mean(times)) for kernels, times in found.items()]
+        for name, found in seen.items()
     }
 
 
-def _kernels(
+def _sessions(
     planned: Planned, works: Works, tasks: Mapping[int, float]
-) -> Iterator[tuple[str, Kernel, float]]:
-    """Yield class, kernel and seconds: a task's time goes to its kernels as they were predicted."""
+) -> Iterator[tuple[str, tuple[Kernel, ...], float]]:
+    """Yield class, kernels and seconds of each task that has any."""
     table, cluster = planned.lowered.table, planned.allocation.cluster
     for number, seconds in tasks.items():
         task = table.tasks[number]
-        if task.device == GATEWAY or number not in works:
+        kernels = kernels_of(works.get(number, ()))
+        if task.device == GATEWAY or not kernels:
             continue
         device = cluster.device(task.device)
         profile = profile_of(device, planned.measured)
-        kernels = [kernel for work in works[number] for kernel in work.kernels]
-        expected = sum(_alone(profile, kernel) for kernel in kernels)
         run = profile.database.run * profile.scale if profile.database else 0.0
         taken = seconds - run - profile.held_seconds * message_ends(table, task)
-        for kernel in kernels if expected else ():
-            part = _alone(profile, kernel) / expected
-            yield class_of(device), kernel, max(LEAST, taken * part / profile.scale)
-
-
-def _alone(profile: Profile, kernel: Kernel) -> float:
-    return profile.seconds(kernel.macs, kernel.weights, (kernel,))
+        yield class_of(device), kernels, max(LEAST, taken / profile.scale)
 
 
 def _root(rising: Callable[[float], float], wanted: float, high: float) -> float:

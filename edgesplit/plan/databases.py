@@ -12,7 +12,7 @@ from urllib.parse import quote
 import yaml
 from pydantic import Field
 
-from edgesplit.cost.database import ANY, Database, Point, Rate
+from edgesplit.cost.database import ANY, Database, Point, Rate, Session
 from edgesplit.cost.kernel import Kernel
 from edgesplit.files import replacing
 from edgesplit.spec.cluster import Device, Link
@@ -37,6 +37,7 @@ _HEADER = """\
 # + moved * bytes of activations read and made; `error` is its mean relative distance from the
 # kernels it was fitted to.
 # Kernels, by operator and form: [elements made, macs, weight bytes, moved bytes, seconds].
+# Sessions are shards of plans: what several kernels take in one session.
 # Delete the file to measure anew.
 """
 
@@ -63,6 +64,13 @@ class LinkSection(Section):
     latency: _Count
 
 
+class SessionSection(Section):
+    """Kernels that were measured in one session: each with its operator, form and counts."""
+
+    seconds: _Seconds
+    kernels: tuple[tuple[str, str, int, _Count, _Count, _Count], ...]
+
+
 class DatabaseFile(Section):
     """The file of one class of devices."""
 
@@ -77,6 +85,7 @@ class DatabaseFile(Section):
     models: dict[str, _Seconds] = Field(default_factory=dict)
     lines: dict[str, LineSection] = Field(default_factory=dict)
     kernels: dict[str, dict[str, tuple[_Row, ...]]] = Field(default_factory=dict)
+    sessions: tuple[SessionSection, ...] = ()
 
 
 def class_of(device: Device) -> str:
@@ -114,6 +123,10 @@ def load_database(path: Path) -> Database:
         name=file.device,
         machine=file.machine,
         points=tuple(_points(file)),
+        sessions=tuple(
+            Session(tuple(Kernel(*kernel) for kernel in one.kernels), one.seconds)
+            for one in file.sessions
+        ),
         rates={op: Rate(**dict(line)) for op, line in file.lines.items()},
         models=file.models,
         run=file.run,
@@ -159,8 +172,8 @@ def _quickly(path: Path) -> DatabaseFile | None:
 
 
 def _unfitted(file: DatabaseFile) -> Iterator[Finding]:
-    """Yield a finding for every operator that has kernels and no line."""
-    for op in {ANY, *file.kernels} if file.kernels else ():
+    """Yield a finding for every operator that has kernels and no line, and if there is none."""
+    for op in {ANY, *file.kernels} if file.kernels or file.sessions else ():
         if op not in file.lines:
             what = f"no line was fitted for {op!r}"
             yield Finding(("lines",), what, "delete the file and run `edgesplit profile` again")
@@ -189,8 +202,14 @@ def _plain(database: Database) -> dict[str, Any]:
         "models": dict(database.models),
         "lines": {op: asdict(rate) for op, rate in database.rates.items()},
         "kernels": _kernels(database),
+        "sessions": [_session(one) for one in database.sessions],
     }
-    return {key: value for key, value in told.items() if value is not None and value != {}}
+    return {key: value for key, value in told.items() if value not in (None, {}, [])}
+
+
+def _session(one: Session) -> dict[str, Any]:
+    rows = [[k.op, k.form, k.size, *map(_short, (k.macs, k.weights, k.moved))] for k in one.kernels]
+    return {"seconds": one.seconds, "kernels": rows}
 
 
 def _kernels(database: Database) -> dict[str, dict[str, list[list[float]]]]:

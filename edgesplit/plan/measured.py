@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from edgesplit.cost.database import Database
+from edgesplit.cost.database import Database, Session
 from edgesplit.cost.kernel import Kernel
 from edgesplit.cost.pace import MESSAGE_SECONDS
 from edgesplit.cost.profiles import GENERIC, Measured, Profile, profile
@@ -47,6 +47,9 @@ def _profile(
     graph: Graph, device: Device, database: Database, kernels: Sequence[Kernel]
 ) -> Profile:
     board = GENERIC if device.pace is not None else profile(device.profile)
+    whole = database.models.get(graph.digest)
+    if whole is not None:
+        database = database.with_sessions([Session(tuple(kernels), whole)])
     matrices = [one for one in kernels if one.op in ROW_WEIGHTS]
     maps = [one for one in kernels if one.op not in ROW_WEIGHTS]
     macs, weights = sum(one.macs for one in maps), sum(one.weights for one in matrices)
@@ -61,8 +64,8 @@ def _profile(
     )
     if device.pace is None:
         return found
-    whole = database.models.get(graph.digest) or sum(map(database.seconds, kernels))
-    return _paced(found, slowdown(device.pace, graph, whole + database.run), database.run)
+    seconds = database.together(kernels) + database.run
+    return _paced(found, slowdown(device.pace, graph, seconds), database.run)
 
 
 def _rate(amount: float, kernels: Iterable[Kernel], database: Database) -> float:

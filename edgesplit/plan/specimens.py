@@ -12,7 +12,7 @@ from edgesplit.graph.following import CHANNELS, SPACE, keeps_tiles, leaving
 from edgesplit.graph.model import Graph, Layer, Node
 from edgesplit.graph.slicing import Partial, needs, useful
 from edgesplit.plan.shard import ShardSpec
-from edgesplit.plan.tasks import task_works
+from edgesplit.plan.tasks import kernels_of, task_works
 
 MOST = 400
 """Specimens of one model at most: those in the middle of large maps and whole ones come first."""
@@ -24,10 +24,10 @@ _GRIDS = ((2, 2), (2, 3), (3, 4), (5, 5))
 
 @dataclass(frozen=True, slots=True)
 class Specimen:
-    """A sub-model to be timed; `kernel` is what its time is of, None where it is all of a model."""
+    """A sub-model to be timed; `kernels` are what its time is of, none of a whole model."""
 
     spec: ShardSpec
-    kernel: Kernel | None = None
+    kernels: tuple[Kernel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,9 @@ def specimens(
     for kind in (_whole, _strips, _input_blocks, _output_blocks, _tiles):
         for group in groups:
             for one in kind(group, sizes):
-                if one.kernel is not None and one.kernel not in known:
-                    found.setdefault(one.kernel, one)
+                (kernel,) = one.kernels
+                if kernel not in known:
+                    found.setdefault(kernel, one)
     return tuple(found.values())[:MOST]
 
 
@@ -154,8 +155,7 @@ def _specimen(group: _Group, box: Region, partial: Partial | None = None) -> Ite
         partial=partial,
     )
     works = task_works(graph, spec, {anchor.name})
-    (priced,) = (one for work in works for one in work.kernels)
-    yield Specimen(spec, priced)
+    yield Specimen(spec, kernels_of(works))
 
 
 def _makes(group: _Group, block: Region) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 
-from edgesplit.cost.kernel import kernel
+from edgesplit.cost.kernel import Kernel, kernel
 from edgesplit.cost.profiles import Profile
 from edgesplit.cost.work import ROW_WEIGHTS, Work
 from edgesplit.dataflow.region import Region
@@ -20,7 +20,14 @@ Boxes = Mapping[str, Region]
 
 def seconds(works: Sequence[Work], profile: Profile) -> float:
     """Return the compute time of a task on a board, in seconds."""
-    return sum(work.seconds(profile) for work in works) + profile.step_seconds
+    if profile.database is None:
+        return sum(work.seconds(profile) for work in works) + profile.step_seconds
+    return profile.seconds(0, 0, kernels_of(works)) + profile.step_seconds
+
+
+def kernels_of(works: Sequence[Work]) -> tuple[Kernel, ...]:
+    """Return the kernels of operators that one session runs."""
+    return tuple(kernel for work in works for kernel in work.kernels)
 
 
 def task_works(graph: Graph, spec: ShardSpec, priced: Container[str]) -> tuple[Work, ...]:

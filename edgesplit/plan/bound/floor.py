@@ -77,7 +77,7 @@ def least_step(devices: Iterable[Floor]) -> float:
 
 
 def _measured(database: Database, scale: float, operator: Kernel) -> Line:
-    """Return the fitted line, times the least correction that a share may get.
+    """Return the fitted line, times the least correction that a share may get, in any session.
 
     Shares differ in channels, so that any measured form with the same attributes may be theirs;
     one that was not measured is not corrected.
@@ -89,7 +89,7 @@ def _measured(database: Database, scale: float, operator: Kernel) -> Line:
         for point in database.points
         if point.kernel.op == operator.op and _attributes(point.kernel) == attributes
     )
-    factor = scale * min((1.0, *ratios))
+    factor = scale * min((1.0, *ratios)) * database.least_joint
     return Line(rate.mac * factor, rate.weight * factor, rate.moved * factor, rate.start * factor)
 
 

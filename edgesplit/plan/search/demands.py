@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from edgesplit.cost.kernel import Kernel
 from edgesplit.cost.memory import BASE, footprint
 from edgesplit.cost.profiles import Profile
 from edgesplit.cost.work import ROW_WEIGHTS, Work
@@ -36,7 +37,8 @@ class Walk:
         self._steps, self._profile, self._partial = steps, profile, partial
         self._values = steps.graph.values
         self._boxes: dict[str, Region] = {}
-        self._seconds = profile.step_seconds
+        self._seconds = 0.0
+        self._kernels: list[Kernel] = []
         self._macs = self._mapped = self._copied = self._live = self._largest = 0.0
         self._made = 0.0
 
@@ -69,13 +71,20 @@ class Walk:
         received = sum(b.size * self._values[n].wire_itemsize for n, b in fetched.items())
         work = Work(self._macs, self._mapped, self._copied, self._live, self._largest)
         memory = footprint(work, received + self._made, window).total - BASE
-        return Demand(place, device, self._seconds, fetched, received, memory)
+        return Demand(place, device, self._taken(), fetched, received, memory)
+
+    def _taken(self) -> float:
+        measured = self._profile.database is not None
+        seconds = self._profile.seconds(0, 0, self._kernels) if measured else self._seconds
+        return seconds + self._profile.step_seconds
 
     def _need(self, name: str, box: Region) -> None:
         self._boxes[name] = self._boxes[name].hull(box) if name in self._boxes else box
 
     def _count(self, node: Node, asked: Asked) -> None:
-        self._seconds += self._profile.seconds(asked.macs, asked.weights, asked.kernels)
+        if self._profile.database is None:
+            self._seconds += self._profile.compute(asked.macs, asked.weights)
+        self._kernels += asked.kernels
         self._macs += asked.macs
         self._live = max(self._live, asked.live)
         if node.op in ROW_WEIGHTS:
