@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plans import device
 
-from edgesplit.cost.database import Database, Point, fit
+from edgesplit.cost.database import Database, Point, Session, fit
 from edgesplit.cost.kernel import Kernel
 from edgesplit.errors import SpecErrors
 from edgesplit.plan.databases import class_of, database_path, load_databases, save_database
@@ -24,6 +24,7 @@ _KERNELS = st.builds(
     Kernel, st.sampled_from(["Conv", "Gemm"]), _TEXT, st.integers(1, 1 << 40), *[_COUNT] * 3
 )
 _POINTS = st.builds(Point, _KERNELS, _SECONDS)
+_SESSIONS = st.builds(Session, st.lists(_KERNELS, min_size=2, max_size=4).map(tuple), _SECONDS)
 _LINKS = st.builds(Link, st.floats(1.0, 1e12), st.floats(0.0, 10.0))
 
 
@@ -46,12 +47,17 @@ def _facts(database: Database) -> dict[str, object]:
     st.dictionaries(_TEXT, st.dictionaries(_TEXT, _LINKS, min_size=1, max_size=2), max_size=2),
     _TEXT.filter(bool),
     st.none() | st.floats(0, 1),
+    st.lists(_SESSIONS, max_size=3, unique_by=lambda one: one.key),
 )
 def test_what_is_read_is_what_was_written(
-    points: list[Point], links: dict[str, dict[str, Link]], machine: str, step: float | None
+    points: list[Point],
+    links: dict[str, dict[str, Link]],
+    machine: str,
+    step: float | None,
+    sessions: list[Session],
 ) -> None:
     empty = Database("10.0.0.1/x", machine, models={"ab": 0.25}, step=step, links=links)
-    database = fit(empty, points) if points else empty
+    database = fit(empty, points).with_sessions(sessions) if points else empty
     with TemporaryDirectory() as folder:
         path = save_database(database, Path(folder))
         assert path.parent == Path(folder)
