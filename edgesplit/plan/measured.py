@@ -25,11 +25,18 @@ def measured_profiles(
         databases: What was measured, by device.
     """
     kernels = tuple(_kernels(graph))
-    return {
-        device.name: _profile(graph, device, _in(cluster, databases[device.name]), kernels)
+    kinds = {
+        device.name: (device.profile, device.pace, databases[device.name])
         for device in cluster.devices
         if device.name in databases
     }
+    # Devices of one kind have the same profile, not just an equal one: that is how they are told.
+    examples = {kind: cluster.device(name) for name, kind in kinds.items()}
+    profiles = {
+        kind: _profile(graph, device, _in(cluster, kind[-1]), kernels)
+        for kind, device in examples.items()
+    }
+    return {name: profiles[kind] for name, kind in kinds.items()}
 
 
 def _in(cluster: Cluster, database: Database) -> Database:
