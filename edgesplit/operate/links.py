@@ -109,7 +109,7 @@ def passes(table: TaskTable, traces: Sequence[Trace], latencies: Mapping[int, fl
     outside = median(latencies[row[0].request] - (row[-1].end - row[0].formed) for row in rows)
     carried = _bytes_made(table, table.source) + sizes[-1]
     entry = Link(carried / max(outside - 2 * between.latency, _TICK), between.latency)
-    steps = {device: median(_waits(rows, device)) for device in table.devices}
+    steps = {device: min(_waits(rows, device)) for device in table.devices}
     return Passes(between, entry, steps)
 
 
@@ -183,7 +183,10 @@ def _stay(trace: Trace) -> float:
 
 
 def _waits(rows: Sequence[Sequence[Trace]], device: str) -> Iterator[float]:
-    return (trace.waiting for row in rows for trace in row if trace.device == device)
+    """Yield the median wait of each task of a device: least where there is least to copy."""
+    for ran in zip(*rows, strict=True):
+        if ran[0].device == device:
+            yield median(trace.waiting for trace in ran)
 
 
 def _fit(trips: Iterable[tuple[int, float]]) -> Link:

@@ -74,6 +74,15 @@ def test_bandwidth_and_latency_are_found_whatever_the_clocks_say(
     assert found.step == pytest.approx({"pi1": WAIT, "pi2": WAIT}, rel=1e-3)
 
 
+def test_what_large_inputs_take_to_be_copied_is_no_part_of_a_step() -> None:
+    traces, latency = _traces(Link(1e7, 1e-3), {"pi1": 0.0, "pi2": 0.0}, 0)
+    late = [
+        replace(one, start=one.start + (1e-3 if at < 2 else 0)) for at, one in enumerate(traces)
+    ]
+    found = passes(CHAIN, late, {0: latency})
+    assert found.step == pytest.approx({"pi1": WAIT, "pi2": WAIT}, rel=1e-3)
+
+
 def test_requests_that_do_not_count_are_not_counted() -> None:
     clocks = {"pi1": 0.0, "pi2": 5.0}
     slow, _ = _traces(Link(1e5, 1.0), clocks, 0)
