@@ -56,12 +56,12 @@ def profile(
     with LaunchProgress() as progress:
         done = profile_kernels(devices, graph, wanted, progress, asking(), force=force)
         links = measure_links(devices, pairs, progress, asking(), force=force)
-        price = rehearse(devices, progress, asking(), force=force) if crowd else None
+        found = rehearse(devices, progress, asking(), force=force) if crowd else None
         problem = Problem(graph, devices, spec, load_databases(profiles_folder()))
         done = merged((*done, *refine(problem, progress, asking(), force=force)))
     kept = load_databases(profiles_folder())
     if as_json:
-        write_json(report.profile_result(done, links, kept, price))
+        write_json(report.profile_result(done, links, kept, found))
     else:
         files = f"{quote(str(cluster))} {quote(str(model))}"
-        report.show_profile(done, links, kept, price, files)
+        report.show_profile(done, links, kept, found, files)

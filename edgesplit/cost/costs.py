@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 
 from edgesplit.dataflow.table import Flow, TaskTable
 from edgesplit.spec.cluster import Link
@@ -17,12 +17,14 @@ _LEAST = 1e-12
 class Costs:
     """What things cost: `tasks` in seconds by task id, `messages` seconds an end by device.
 
-    `links` and `messages` hold the gateway too, under its device name.
+    `per_byte` are the seconds that an end takes in addition for each byte of a message, where
+    they count. `links` and `messages` hold the gateway too, under its device name.
     """
 
     tasks: Mapping[int, float]
     messages: Mapping[str, float]
     links: Mapping[str, Link]
+    per_byte: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ def _usages(table: TaskTable, costs: Costs, variant: int) -> dict[str, Usage]:
     return {
         name: Usage(
             compute=compute[name],
-            messages=costs.messages[name] * ends[name],
+            messages=costs.messages[name] * ends[name]
+            + costs.per_byte.get(name, 0.0) * (sent[name] + received[name]),
             sending=sent[name] / costs.links[name].bandwidth,
             receiving=received[name] / costs.links[name].bandwidth,
         )

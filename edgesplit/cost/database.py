@@ -90,7 +90,8 @@ class Database:
     `models` are whole models by digest, `sessions` rows of kernels, each measured in one session.
     `run` is what it costs to run a session at all, `step` what
     a task costs beside its session, `message` what each end of a message does, both in the
-    executor's own code; `messages` is the same by cluster, with all of its devices at work.
+    executor's own code; `messages` is the same by cluster, with all of its devices at work, and
+    `per_byte` what an end takes then for each byte.
     `links` are those to other classes and to the gateway, by cluster, as messages found them; plans
     are made with what the cluster file says.
     """
@@ -105,6 +106,7 @@ class Database:
     step: float | None = None
     message: float | None = None
     messages: Mapping[str, float] = field(default_factory=dict)
+    per_byte: Mapping[str, float] = field(default_factory=dict)
     links: Mapping[str, Mapping[str, Link]] = field(default_factory=dict)
     _seen: dict[Kernel, float] = field(default_factory=dict, compare=False, repr=False)
 

@@ -41,6 +41,7 @@ class Device:
 
     name: str
     price: float
+    per_byte: float
     link: Link
     compute: float = 0.0
     messages: float = 0.0
@@ -49,6 +50,11 @@ class Device:
     waiting: list[tuple[int, int, float, Request]] = field(default_factory=list)
     waited: float = 0.0
     most: int = 0
+
+    def handle(self, nbytes: int, now: float) -> float:
+        """Return when an end of a message is done that begins now at the earliest."""
+        self.messages = max(now, self.messages) + self.price + nbytes * self.per_byte
+        return self.messages
 
 
 class Message(NamedTuple):
@@ -81,7 +87,10 @@ class Passing:
         self._rotation = Rotation(table.variants)
         self._nbytes = [flow.nbytes for flow in table.flows]
         names = dict.fromkeys(task.device for task in table.tasks)
-        self.devices = {n: Device(n, costs.messages[n], costs.links[n]) for n in names}
+        self.devices = {
+            n: Device(n, costs.messages[n], costs.per_byte.get(n, 0.0), costs.links[n])
+            for n in names
+        }
         self._events: list[tuple[float, int, Callable[[Any, float], None], object]] = []
         self._made = 0
         self._wanted = requests
@@ -171,9 +180,7 @@ class Passing:
             self._dispatch(message, now)
 
     def _dispatch(self, message: Message, now: float) -> None:
-        sender = message.sender
-        sender.messages = max(now, sender.messages) + sender.price
-        self._at(sender.messages, self._transmit, message)
+        self._at(message.sender.handle(message.nbytes, now), self._transmit, message)
 
     def _transmit(self, message: Message, now: float) -> None:
         sender = message.sender
@@ -191,9 +198,7 @@ class Passing:
         self._at(last, self._price, message)
 
     def _price(self, message: Message, now: float) -> None:
-        receiver = message.receiver
-        receiver.messages = max(now, receiver.messages) + receiver.price
-        self._at(receiver.messages, self._deliver, message)
+        self._at(message.receiver.handle(message.nbytes, now), self._deliver, message)
 
     def _deliver(self, message: Message, now: float) -> None:
         formed = message.request.forming.arrive(message.receiver.name, message.flow.id)

@@ -20,7 +20,8 @@ class Profile:
     `macs_per_second` are effective multiply-accumulates in float32, `weight_bytes_per_second` the
     rate at which weights stream from memory, `step_seconds` what a task costs beside its
     arithmetic (interpreter and session), `message_seconds` what each end of a message costs.
-    `held_seconds` are what each end adds to the task that it belongs to: pacing holds it back.
+    `byte_seconds` are what it takes in addition for each byte, with all devices of a cluster at
+    work. `held_seconds` are what each end adds to the task that it belongs to, as pacing does.
     With a `database` kernels cost what it says, `scale` times: the rates are then those by which
     work is shared out.
     """
@@ -33,6 +34,7 @@ class Profile:
     held_seconds: float = 0.0
     database: Database | None = None
     scale: float = 1.0
+    byte_seconds: float = 0.0
 
     def seconds(self, macs: float, weight_bytes: float, kernels: Iterable[Kernel]) -> float:
         """Return the seconds of kernels of one session: as measured, or their work by the rates."""
@@ -66,6 +68,7 @@ class Profile:
             step_seconds=self.step_seconds * factor,
             message_seconds=self.message_seconds * factor,
             held_seconds=self.held_seconds * factor,
+            byte_seconds=self.byte_seconds * factor,
             scale=self.scale * factor,
         )
 

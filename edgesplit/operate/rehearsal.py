@@ -1,7 +1,7 @@
-"""The rehearsal: a small model on all devices at once, to see what messages cost in a crowd.
+"""The rehearsal: small models on all devices at once, to see what messages cost in a crowd.
 
 Two devices that talk to each other alone are faster than twelve that all compute and talk. What a
-rehearsed request takes beyond its tasks and its bytes is the price of its messages.
+rehearsed request takes beyond its tasks and its way over idle links is the price of its messages.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from edgesplit.cost.database import Database
 from edgesplit.deploy import deployer
@@ -28,7 +29,7 @@ from edgesplit.operate.profile import profiles_folder
 from edgesplit.operate.workload import random_inputs
 from edgesplit.plan.allocation import Allocation, Share, Split
 from edgesplit.plan.allocation import Stage as PlannedStage
-from edgesplit.plan.correction import message_price
+from edgesplit.plan.crowd import Crowd, Rehearsed, crowd_of
 from edgesplit.plan.databases import class_of, load_databases, save_database
 from edgesplit.plan.lower import lower
 from edgesplit.plan.planner import Planned, Problem
@@ -39,10 +40,18 @@ from edgesplit.zoo.build import Network
 from edgesplit.zoo.cache import cache_folder
 from edgesplit.zoo.write import random_weights, write
 
-_LAYERS, _CHANNELS, _EXTENT = 12, 64, 56
+_LAYERS, _ENDS, _EXTENT = 10, 4, 56
 _REQUESTS, _WARM_UP = 20, 3
 _DEADLINE = 60.0
-_DIGITS = 6
+
+
+class _Shape(NamedTuple):
+    channels: int
+    groups: int
+
+
+_THIN, _THICK = _Shape(32, 1), _Shape(256, 16)
+"""Of the halos of one, bytes hardly count; of the other, they do most."""
 
 
 def unrehearsed(cluster: Cluster, databases: Mapping[str, Database]) -> bool:
@@ -57,8 +66,8 @@ def rehearse(
     ask: Ask | None = None,
     *,
     force: bool = False,
-) -> float:
-    """Return what an end of a message costs with all devices at work, and keep it, in seconds.
+) -> Crowd:
+    """Return what messages cost with all devices at work, and keep it.
 
     Raises:
         EdgesplitError: A device can't be reached, is busy, or an executor doesn't come up.
@@ -67,39 +76,45 @@ def rehearse(
     with idle_devices(cluster.devices, cluster.name, lambda _: None, ask, force=force):
         pass
     aside = beside(cluster, "rehearsal")
+    crowd = crowd_of(*(_perform(aside, network, ask) for network in (_THIN, _THICK)))
+    _keep(cluster, crowd)
+    return crowd
+
+
+def _perform(cluster: Cluster, network: _Shape, ask: Ask | None) -> Rehearsed:
     with TemporaryDirectory(prefix="edgesplit-") as folder:
-        planned = _in_tiles(import_model(_chain(Path(folder)), cache_folder()), aside)
+        planned = _in_tiles(import_model(_chain(network, Path(folder)), cache_folder()), cluster)
         try:
-            price = _price(planned, Path(folder) / "record.json", ask)
+            return _run(planned, Path(folder) / "record.json", ask)
         finally:
-            deployer.down(aside, planned.lowered.table.devices, purge=True, ask=ask)
-    _keep(cluster, price)
-    return price
+            deployer.down(cluster, planned.lowered.table.devices, purge=True, ask=ask)
 
 
-def _price(planned: Planned, record: Path, ask: Ask | None) -> float:
+def _run(planned: Planned, record: Path, ask: Ask | None) -> Rehearsed:
     launched = launch_prepared(prepare_planned(planned, "", lambda _: None), record, ask=ask)
     with join(launched.record, gateway_keys().secret) as gateway:
         work = Workload(random_inputs(gateway.table.inputs, 1, 0))
         pattern = Pattern(warm_up=_WARM_UP, deadline=_DEADLINE)
         run = measure(Contestant("rehearsal", gateway, work), pattern, _REQUESTS)
-    return message_price(planned, run.task_seconds, run.latency.p50)
+    return Rehearsed(planned, run.task_seconds, run.latency.p50)
 
 
-def _keep(cluster: Cluster, price: float) -> None:
+def _keep(cluster: Cluster, crowd: Crowd) -> None:
     databases = load_databases(profiles_folder())
     for name in sorted({class_of(device) for device in cluster.devices}):
         old = databases.get(name, Database(name))
-        messages = {**old.messages, cluster.name: round(price, _DIGITS)}
-        save_database(replace(old, messages=messages), profiles_folder())
+        messages = {**old.messages, cluster.name: float(f"{crowd.message:.3g}")}
+        per_byte = {**old.per_byte, cluster.name: float(f"{crowd.byte:.3g}")}
+        save_database(replace(old, messages=messages, per_byte=per_byte), profiles_folder())
 
 
-def _chain(folder: Path) -> Path:
+def _chain(shape: _Shape, folder: Path) -> Path:
+    """Write a chain whose maps are narrow at both ends: the gateway is not what is rehearsed."""
     net = Network("rehearsal")
-    x = net.input("x", 1, _CHANNELS, _EXTENT, _EXTENT)
+    x = net.conv(net.input("x", 1, _ENDS, _EXTENT, _EXTENT), "wide", shape.channels, kernel=1)
     for index in range(_LAYERS):
-        x = net.conv(x, f"conv{index}", _CHANNELS, kernel=3, pad=1)
-    net.output(x)
+        x = net.conv(x, f"conv{index}", shape.channels, kernel=3, pad=1, groups=shape.groups)
+    net.output(net.conv(x, "narrow", _ENDS, kernel=1))
     return write(net, random_weights(0), folder)
 
 

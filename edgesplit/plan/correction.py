@@ -14,17 +14,19 @@ from statistics import mean
 from edgesplit.cost.database import LEAST, Database, Session
 from edgesplit.cost.kernel import Kernel
 from edgesplit.cost.pace import message_ends
-from edgesplit.cost.profiles import GENERIC, profile_of
+from edgesplit.cost.profiles import profile_of
 from edgesplit.cost.simulate import Costs, simulate
 from edgesplit.dataflow.table import GATEWAY
 from edgesplit.plan.databases import class_of
 from edgesplit.plan.planner import Planned, Problem
 from edgesplit.plan.predict import Works, works_of
+from edgesplit.plan.predict import costs as costs_of
 from edgesplit.plan.tasks import kernels_of
 
 _HALVINGS = 40
 _DEAREST = 0.1
 """Seconds that an end of a message costs at most: beyond, something else is wrong."""
+_DEAREST_BYTE = 1e-6
 
 Databases = Mapping[str, Database]
 
@@ -58,24 +60,44 @@ def corrected(
 def message_price(planned: Planned, tasks: Mapping[int, float], latency: float) -> float:
     """Return what each end of a message on a device costs if requests take so long, in seconds.
 
+    What its bytes cost is taken for known.
+
     Args:
         planned: The plan that was deployed.
         tasks: Seconds that tasks computed, pacing included, by task id.
         latency: Seconds of a request alone.
     """
-    table, cluster = planned.lowered.table, planned.allocation.cluster
-    steps = {
-        device.name: profile_of(device, planned.measured).step_seconds for device in cluster.devices
-    }
-    spent = {task.id: tasks.get(task.id, 0.0) + steps.get(task.device, 0.0) for task in table.tasks}
-    links = {device.name: device.link for device in cluster.devices}
+    costs = _with_tasks(planned, tasks)
+    ours = [name for name in costs.messages if name != GATEWAY]
 
     def simulated(price: float) -> float:
-        messages = dict.fromkeys(links, price) | {GATEWAY: GENERIC.message_seconds}
-        links_too = links | {GATEWAY: cluster.gateway_link}
-        return simulate(table, Costs(spent, messages, links_too)).latency
+        messages = {**costs.messages, **dict.fromkeys(ours, price)}
+        return simulate(planned.lowered.table, replace(costs, messages=messages)).latency
 
     return _root(simulated, latency, _DEAREST)
+
+
+def byte_price(planned: Planned, tasks: Mapping[int, float], latency: float) -> float:
+    """Return what a byte costs at each end of a message, in seconds, likewise."""
+    costs = _with_tasks(planned, tasks)
+
+    def simulated(price: float) -> float:
+        per_byte = dict.fromkeys(costs.per_byte, price)
+        return simulate(planned.lowered.table, replace(costs, per_byte=per_byte)).latency
+
+    return _root(simulated, latency, _DEAREST_BYTE)
+
+
+def _with_tasks(planned: Planned, tasks: Mapping[int, float]) -> Costs:
+    """Return what a plan costs if its tasks take so long."""
+    table = planned.lowered.table
+    known = costs_of(planned.allocation, planned.lowered, {}, planned.measured)
+    steps = {
+        device.name: profile_of(device, planned.measured).step_seconds
+        for device in planned.allocation.cluster.devices
+    }
+    spent = {task.id: tasks.get(task.id, 0.0) + steps.get(task.device, 0.0) for task in table.tasks}
+    return replace(known, tasks=spent)
 
 
 def _seen(

@@ -107,7 +107,9 @@ class Costing:
         rows = self.chain.splits.get(end, Rows(1))
         copies = rows.data + rows.parity
         messages = arriving.messages + leaving.messages * copies
-        price = messages * profile_of(device, self.measured).end_seconds
+        profile = profile_of(device, self.measured)
+        price = messages * profile.end_seconds
+        price += (arriving.nbytes + leaving.nbytes * copies) * profile.byte_seconds
         received = arriving.nbytes / device.link.bandwidth
         sent = leaving.nbytes * copies / device.link.bandwidth
         # The successor counts the first copy as received; the others leave one after the other.

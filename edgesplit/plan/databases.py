@@ -32,7 +32,7 @@ _HEADER = """\
 # Times are seconds, links bytes a second; kernels were timed while the device was at its fastest,
 # by a small convolution that was timed beside. `run` is what a session costs beside its kernels,
 # `step` a task beside its session, `message` each end of a message, `messages` the same in clusters
-# whose devices are all at work.
+# whose devices are all at work, and `per_byte` what it takes then for each byte.
 # A line says how an operator's time grows: start + mac * macs + weight * weight bytes
 # + moved * bytes of activations read and made; `error` is its mean relative distance from the
 # kernels it was fitted to.
@@ -81,6 +81,7 @@ class DatabaseFile(Section):
     step: _Count | None = None
     message: _Count | None = None
     messages: dict[str, _Count] = Field(default_factory=dict)
+    per_byte: dict[str, _Count] = Field(default_factory=dict)
     links: dict[str, dict[str, LinkSection]] = Field(default_factory=dict)
     models: dict[str, _Seconds] = Field(default_factory=dict)
     lines: dict[str, LineSection] = Field(default_factory=dict)
@@ -133,6 +134,7 @@ def load_database(path: Path) -> Database:
         step=file.step,
         message=file.message,
         messages=file.messages,
+        per_byte=file.per_byte,
         links={
             cluster: {end: Link(link.bandwidth, link.latency) for end, link in links.items()}
             for cluster, links in file.links.items()
@@ -195,6 +197,7 @@ def _plain(database: Database) -> dict[str, Any]:
         "step": database.step,
         "message": database.message,
         "messages": dict(database.messages),
+        "per_byte": dict(database.per_byte),
         "links": {
             cluster: {end: asdict(link) for end, link in links.items()}
             for cluster, links in database.links.items()

@@ -33,7 +33,10 @@ def measured_profiles(
     # Devices of one kind have the same profile, not just an equal one: that is how they are told.
     examples = {kind: cluster.device(name) for name, kind in kinds.items()}
     profiles = {
-        kind: _profile(graph, device, _in(cluster, kind[-1]), kernels)
+        kind: replace(
+            _profile(graph, device, _in(cluster, kind[-1]), kernels),
+            byte_seconds=kind[-1].per_byte.get(cluster.name, 0.0),
+        )
         for kind, device in examples.items()
     }
     return {name: profiles[kind] for name, kind in kinds.items()}

@@ -67,6 +67,9 @@ def costs(
         tasks=task_seconds(allocation, lowered, works, measured),
         messages=messages | {GATEWAY: GENERIC.message_seconds},
         links=links | {GATEWAY: cluster.gateway_link},
+        per_byte={
+            device.name: profile_of(device, measured).byte_seconds for device in cluster.devices
+        },
     )
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from edgesplit.cost.database import ANY, Database, Rate
 from edgesplit.operate.pairs import Measured
 from edgesplit.operate.profile import Profiled, Todo
+from edgesplit.plan.crowd import Crowd
 from edgesplit.report.console import people, plain, say
 from edgesplit.spec.cluster import Device, Link
 from edgesplit.spec.units import format_rate, format_seconds
@@ -58,7 +59,7 @@ def profile_result(
     done: Sequence[Profiled],
     links: Sequence[Measured],
     databases: Mapping[str, Database],
-    price: float | None,
+    crowd: Crowd | None,
 ) -> dict[str, Any]:
     """Return profiles as machines read them; the measured kernels are in the files.
 
@@ -66,12 +67,12 @@ def profile_result(
         done: What was measured of each class.
         links: The links that were measured.
         databases: What is known of the classes now.
-        price: Seconds of an end of a message, as rehearsed; None where that was known.
+        crowd: What messages cost, as rehearsed; None where that was known.
     """
     return {
         "classes": [_class_result(one, databases[one.database.name]) for one in done],
         "links": [plain(one) | {"overstated": one.overstated} for one in links],
-        "rehearsed": price,
+        "rehearsed": crowd and plain(crowd),
     }
 
 
@@ -79,7 +80,7 @@ def show_profile(
     done: Sequence[Profiled],
     links: Sequence[Measured],
     databases: Mapping[str, Database],
-    price: float | None,
+    crowd: Crowd | None,
     files: str,
 ) -> None:
     """Print the lines of each class with their errors, the links, and what comes next.
@@ -88,7 +89,7 @@ def show_profile(
         done: What was measured of each class.
         links: The links that were measured.
         databases: What is known of the classes now.
-        price: Seconds of an end of a message, as rehearsed; None where that was known.
+        crowd: What messages cost, as rehearsed; None where that was known.
         files: The cluster and the model file, as words of a command line.
     """
     console = people()
@@ -98,8 +99,9 @@ def show_profile(
             say(console, line)
     for link in links:
         say(console, _told(link))
-    if price is not None:
-        say(console, f"with all devices at work an end of a message takes {format_seconds(price)}")
+    if crowd is not None:
+        each, mega = format_seconds(crowd.message), format_seconds(crowd.byte * 1e6)
+        say(console, f"with all devices at work an end of a message takes {each}, and {mega} a MB")
     say(console, f"next: edgesplit plan {escape(files)}")
 
 

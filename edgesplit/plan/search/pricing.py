@@ -36,10 +36,19 @@ class _Load(NamedTuple):
 
 
 class _End(NamedTuple):
-    """One end of a link, and what it costs to handle a message there."""
+    """One end of a link, and what it costs to handle a message there, and a byte of it."""
 
     link: Link
     price: float
+    per_byte: float = 0.0
+
+    def handling(self, load: _Load) -> float:
+        """Return what all messages of a load cost here."""
+        return load.messages * self.price + load.nbytes * self.per_byte
+
+    def one(self, load: _Load) -> float:
+        """Return what one of them does."""
+        return self.price + (self.per_byte and self.per_byte * load.nbytes / load.messages)
 
 
 @dataclass(frozen=True)
@@ -188,7 +197,8 @@ class Pricing:
 
     def _end_of(self, device: int) -> _End:
         parts = self.runs.parts
-        return _End(parts.devices[device].link, parts.profiles[device].end_seconds)
+        profile = parts.profiles[device]
+        return _End(parts.devices[device].link, profile.end_seconds, profile.byte_seconds)
 
 
 def _count(layout: Layout) -> int:
@@ -220,10 +230,11 @@ def _exchange(sent: _Load, received: _Load, sender: _End, receiver: _End) -> Cos
     """
     if not received.messages:
         return Cost()
-    leaving, taking = sent.messages * sender.price, received.messages * receiver.price
+    leaving, taking = sender.handling(sent), receiver.handling(received)
+    one_leaves, one_taken = sender.one(sent), receiver.one(received)
     out, into = sent.nbytes / sender.link.bandwidth, received.nbytes / receiver.link.bandwidth
-    first = sender.link.latency + receiver.link.latency + sender.price + receiver.price
-    handled = max(leaving - sender.price, 0.0) + max(taking - receiver.price, 0.0)
+    first = sender.link.latency + receiver.link.latency + one_leaves + one_taken
+    handled = max(leaving - one_leaves, 0.0) + max(taking - one_taken, 0.0)
     last = max(out, into) / max(1.0, received.messages)
     latency = first + max(handled, out, into) + (last if handled > max(out, into) else 0.0)
     return Cost(latency, 0.0, leaving + taking, out, into)
