@@ -138,12 +138,9 @@ class Database:
             return self._points.issuperset(kernels)
         return _counted(kernels) in self._exact
 
-    @cached_property
-    def least_joint(self) -> float:
-        """The least part of what kernels take apart that any session of them takes, 1 at most."""
-        ratios = (ratio for _, ratios in self._joints.values() for ratio in ratios)
-        exact = (one.seconds / sum(map(self.seconds, one.kernels)) for one in self.sessions)
-        return min((1.0, *ratios, *exact))
+    def joint(self, session: Session) -> float:
+        """Return what part a session took of what its kernels take apart."""
+        return session.seconds / sum(map(self.seconds, session.kernels))
 
     def with_points(self, points: Iterable[Point]) -> Database:
         """Return the database fitted anew with more points; of one kernel the newest counts."""
@@ -180,8 +177,7 @@ class Database:
         found: defaultdict[Hashable, defaultdict[float, list[float]]]
         found = defaultdict(lambda: defaultdict(list))
         for one in self.sessions:
-            ratio = one.seconds / sum(map(self.seconds, one.kernels))
-            found[_forms(one.kernels)][one.size].append(ratio)
+            found[_forms(one.kernels)][one.size].append(self.joint(one))
         return {forms: _means(by_size) for forms, by_size in found.items()}
 
     def _correction(self, kernel: Kernel) -> float:

@@ -44,10 +44,8 @@ def test_the_newest_of_the_same_session_counts() -> None:
     assert len(known.sessions) == 1
 
 
-def test_the_least_part_is_what_the_certified_bound_counts_on() -> None:
-    assert APART.least_joint == 1.0
-    assert APART.with_sessions([Session(ROW, 8e-4)]).least_joint == 1.0
-    assert APART.with_sessions([Session(ROW, 3e-4)]).least_joint == pytest.approx(0.75)
+def test_a_session_took_a_part_of_what_its_kernels_take_apart() -> None:
+    assert APART.joint(Session(ROW, 3e-4)) == pytest.approx(0.75)
 
 
 def test_a_session_of_one_kernel_is_a_point() -> None:

@@ -16,7 +16,7 @@ from plans import GIGABIT, Sketch, alexnet, cluster, device, equal_cluster, spec
 from random_allocations import allocations
 from random_models import draw_graph, runs
 
-from edgesplit.cost.database import Database, Point
+from edgesplit.cost.database import Database, Point, Session
 from edgesplit.cost.profiles import RASPBERRY_PI_3B, Profile
 from edgesplit.cost.simulate import simulate
 from edgesplit.errors import PlanError
@@ -28,6 +28,7 @@ from edgesplit.plan.check_split import check_split
 from edgesplit.plan.lower import lower
 from edgesplit.plan.predict import costs, works_of
 from edgesplit.plan.search import search
+from edgesplit.plan.tasks import kernels_of
 from edgesplit.spec.cluster import Cluster, Link
 
 LARGE = 8 << 30
@@ -238,19 +239,22 @@ class TestMeasured:
     @pytest.mark.parametrize("measured", [("pi1", "pi2"), ("pi2",)])
     def test_no_allocation_beats_it(self, measured: tuple[str, ...]) -> None:
         graph = convolutions()
-        kernels = {
-            one
+        sessions = {
+            kernels_of(works)
             for allocation in islice(
                 every_allocation(graph, EQUAL, spec(), parts=2, grid=2), 0, None, 7
             )
             for works in works_of(graph, lower(graph, allocation)).values()
-            for work in works
-            for one in work.kernels
         }
+        kernels = {one for session in sessions for one in session}
         points = [
             Point(k, 1e-5 + (1 + k.size % 3) * k.macs / 5e9) for k in sorted(kernels, key=repr)
         ]
-        board = replace(RASPBERRY_PI_3B, database=Database("board").with_points(points))
+        apart = Database("board").with_points(points)
+        together = apart.with_sessions(
+            Session(row, (0.7 + len(row) % 2) * apart.together(row)) for row in sessions if row[1:]
+        )
+        board = replace(RASPBERRY_PI_3B, database=together)
         profiles = dict.fromkeys(measured, board)
         bound = lower_bound(graph, EQUAL, profiles)
         every = every_allocation(graph, EQUAL, spec(), parts=2, grid=2)

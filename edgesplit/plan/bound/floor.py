@@ -83,14 +83,22 @@ def _measured(database: Database, scale: float, operator: Kernel) -> Line:
     one that was not measured is not corrected.
     """
     rate = database.rates.get(operator.op) or database.rates[ANY]
-    attributes = _attributes(operator)
     ratios = (
         point.seconds / rate.seconds(point.kernel)
         for point in database.points
-        if point.kernel.op == operator.op and _attributes(point.kernel) == attributes
+        if _alike(point.kernel, operator)
     )
-    factor = scale * min((1.0, *ratios)) * database.least_joint
+    joints = (
+        database.joint(session)
+        for session in database.sessions
+        if any(_alike(kernel, operator) for kernel in session.kernels)
+    )
+    factor = scale * min((1.0, *ratios)) * min((1.0, *joints))
     return Line(rate.mac * factor, rate.weight * factor, rate.moved * factor, rate.start * factor)
+
+
+def _alike(kernel: Kernel, operator: Kernel) -> bool:
+    return kernel.op == operator.op and _attributes(kernel) == _attributes(operator)
 
 
 def _attributes(kernel: Kernel) -> str:
