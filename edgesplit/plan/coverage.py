@@ -76,4 +76,4 @@ def _forms(task: Task, arrived: set[int]) -> bool:
 
 
 def _group_forms(group: Group, arrived: set[int]) -> bool:
-    return sum(all(term in arrived for term in row) for row in group.rows) >= group.k
+    return sum(map(arrived.issuperset, group.rows)) >= group.k

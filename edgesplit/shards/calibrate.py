@@ -14,7 +14,6 @@ from edgesplit.graph.samples import random_inputs
 from edgesplit.runtime.session import open_session
 from edgesplit.runtime.stopwatch import Patience, Yardstick, free_cores, ports
 from edgesplit.shards.store import Store
-from edgesplit.shards.yardstick import yardstick
 
 VERSION = 3
 """Of the way costs are measured; a new one measures anew."""
@@ -61,6 +60,8 @@ def _cost(path: Path, digest: str, store: Store, repeats: int) -> float:
 @contextmanager
 def _yardstick(store: Store) -> Iterator[Yardstick]:
     """Yield the yardstick, and remember the best that it was ever seen at."""
+    from edgesplit.shards.yardstick import yardstick  # noqa: PLC0415 - onnx_ir takes half a second
+
     digest = store.put([yardstick()], ".onnx")
     memo = store.recall("yardstick", digest, ort.__version__)
     best = memo and float(memo["seconds"])
