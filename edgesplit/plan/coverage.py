@@ -62,12 +62,16 @@ def _fixpoint(table: TaskTable, alive: Callable[[Task], bool]) -> set[int]:
     running: set[int] = set()
     pending = [task for task in table.tasks if alive(task)]
     while pending:
-        formed = [task for task in pending if _forms(task, arrived)]
-        if not formed:
+        waiting: list[Task] = []
+        for task in pending:
+            if _forms(task, arrived):
+                running.add(task.id)
+                arrived.update(output.flow for output in task.outputs)
+            else:
+                waiting.append(task)
+        if len(waiting) == len(pending):
             return running
-        running |= {task.id for task in formed}
-        arrived |= {output.flow for task in formed for output in task.outputs}
-        pending = [task for task in pending if task.id not in running]
+        pending = waiting
     return running
 
 
