@@ -50,6 +50,12 @@ def init(
     show_starter(*write_starter(folder, force=force))
 
 
+Explained = Annotated[
+    bool,
+    typer.Option("--explain", help="Say why each stage is split as it is, and the next best."),
+]
+
+
 def plan(
     cluster: Annotated[Path, typer.Argument(help="Cluster file.", show_default=False)],
     model: Annotated[Path, typer.Argument(help="Model file.", show_default=False)],
@@ -69,10 +75,7 @@ def plan(
         Activations | None,
         typer.Option(help="How floats travel between devices; else as the model file says."),
     ] = None,
-    explained: Annotated[
-        bool,
-        typer.Option("--explain", help="Say why each stage is split as it is, and the next best."),
-    ] = False,
+    explained: Explained = False,
     compared: Annotated[
         bool, typer.Option("--compare", help="Plan by every strategy, side by side.")
     ] = False,

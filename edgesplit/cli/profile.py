@@ -11,17 +11,18 @@ import typer
 from edgesplit.cli.arguments import DryRun, Json
 from edgesplit.cli.hostkeys import asking
 
+Force = Annotated[
+    bool, typer.Option("--force", help="Measure beside a deployment that runs there.")
+]
+Again = Annotated[bool, typer.Option("--again", help="Measure what is known already as well.")]
+
 
 def profile(
     cluster: Annotated[Path, typer.Argument(help="Cluster file.", show_default=False)],
     model: Annotated[Path, typer.Argument(help="Model file.", show_default=False)],
     *,
-    force: Annotated[
-        bool, typer.Option("--force", help="Measure beside a deployment that runs there.")
-    ] = False,
-    again: Annotated[
-        bool, typer.Option("--again", help="Measure what is known already as well.")
-    ] = False,
+    force: Force = False,
+    again: Again = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
