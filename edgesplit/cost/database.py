@@ -23,6 +23,8 @@ from edgesplit.spec.cluster import Link
 ANY = "any"
 """The regression over all operators, for those that none was fitted for."""
 
+_Ratios = tuple[list[float], list[float]]
+
 LEAST = 1e-7
 """Seconds that a kernel takes at least: a regression may say 0 of a very small one."""
 
@@ -88,10 +90,10 @@ class Database:
     """What kernels cost on a class of devices, in seconds.
 
     `models` are whole models by digest, `sessions` rows of kernels, each measured in one session.
-    `run` is what it costs to run a session at all, `step` what
-    a task costs beside its session, `message` what each end of a message does, both in the
-    executor's own code; `messages` is the same by cluster, with all of its devices at work, and
-    `per_byte` what an end takes then for each byte.
+    `run` is what it costs to run a session at all, `step` what a task costs beside its session,
+    `message` what each end of a message does, both in the executor's own code; `messages` is the
+    same by cluster, with all of its devices at work, and `per_byte` what an end takes then for each
+    byte.
     `links` are those to other classes and to the gateway, by cluster, as messages found them; plans
     are made with what the cluster file says.
     """
@@ -161,8 +163,7 @@ class Database:
 
     def _joint(self, kernels: Collection[Kernel]) -> float:
         """Return together over apart, between the measured sizes next to those of kernels."""
-        known = self._joints.get(_forms(kernels))
-        return 1.0 if known is None else float(np.interp(_size(kernels), *known))
+        return _between(self._joints.get(_forms(kernels)), _size(kernels))
 
     @cached_property
     def _exact(self) -> Mapping[Hashable, float]:
@@ -173,36 +174,40 @@ class Database:
         return frozenset(point.kernel for point in self.points)
 
     @cached_property
-    def _joints(self) -> Mapping[Hashable, tuple[list[float], list[float]]]:
-        found: defaultdict[Hashable, defaultdict[float, list[float]]]
-        found = defaultdict(lambda: defaultdict(list))
-        for one in self.sessions:
-            found[_forms(one.kernels)][one.size].append(self.joint(one))
-        return {forms: _means(by_size) for forms, by_size in found.items()}
+    def _joints(self) -> Mapping[Hashable, _Ratios]:
+        return _by_size((_forms(one.kernels), one.size, self.joint(one)) for one in self.sessions)
 
     def _correction(self, kernel: Kernel) -> float:
         """Return measured over fitted, between the measured sizes next to a kernel's."""
-        known = self._ratios.get((kernel.op, kernel.form))
-        if known is None:
-            return 1.0
-        sizes, ratios = known
-        return float(np.interp(log(max(1, kernel.size)), sizes, ratios))
+        return _between(self._ratios.get((kernel.op, kernel.form)), _size([kernel]))
 
     @cached_property
-    def _ratios(self) -> Mapping[tuple[str, str], tuple[list[float], list[float]]]:
-        found: defaultdict[tuple[str, str], defaultdict[float, list[float]]]
-        found = defaultdict(lambda: defaultdict(list))
-        for point in self.points:
-            kernel = point.kernel
-            ratio = point.seconds / self.rates[kernel.op].seconds(kernel)
-            found[kernel.op, kernel.form][log(max(1, kernel.size))].append(ratio)
-        return {form: _means(by_size) for form, by_size in found.items()}
+    def _ratios(self) -> Mapping[Hashable, _Ratios]:
+        return _by_size(
+            (
+                (one.kernel.op, one.kernel.form),
+                _size([one.kernel]),
+                one.seconds / self.rates[one.kernel.op].seconds(one.kernel),
+            )
+            for one in self.points
+        )
 
 
-def _means(by_size: Mapping[float, Sequence[float]]) -> tuple[list[float], list[float]]:
-    """Return sizes in order, and the mean of what was seen of each."""
-    sizes = sorted(by_size)
-    return sizes, [mean(by_size[size]) for size in sizes]
+def _by_size(seen: Iterable[tuple[Hashable, float, float]]) -> Mapping[Hashable, _Ratios]:
+    """Return, of each form, sizes in order and the mean ratio that was seen at each."""
+    found: defaultdict[Hashable, defaultdict[float, list[float]]]
+    found = defaultdict(lambda: defaultdict(list))
+    for form, size, ratio in seen:
+        found[form][size].append(ratio)
+    return {
+        form: (sorted(ratios), [mean(ratios[size]) for size in sorted(ratios)])
+        for form, ratios in found.items()
+    }
+
+
+def _between(known: _Ratios | None, size: float) -> float:
+    """Return the ratio between the sizes next to this one; 1 of what was never seen."""
+    return 1.0 if known is None else float(np.interp(size, *known))
 
 
 def _counted(kernels: Iterable[Kernel]) -> Hashable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -37,10 +37,14 @@ class Profile:
     byte_seconds: float = 0.0
 
     def seconds(self, macs: float, weight_bytes: float, kernels: Iterable[Kernel]) -> float:
-        """Return the seconds of kernels of one session: as measured, or their work by the rates."""
+        """Return the seconds of an operator: its kernels as measured, or its work by the rates."""
+        return self.session(self.compute(macs, weight_bytes), tuple(kernels))
+
+    def session(self, computed: float, kernels: Collection[Kernel]) -> float:
+        """Return the seconds of a session: its kernels as measured, or what the rates computed."""
         if self.database is None:
-            return self.compute(macs, weight_bytes)
-        return self.scale * self.database.together(tuple(kernels))
+            return computed
+        return self.scale * self.database.together(kernels)
 
     def compute(self, macs: float, weight_bytes: float) -> float:
         """Return the seconds of a layer: arithmetic or weight streaming, whichever is slower."""

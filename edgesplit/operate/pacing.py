@@ -9,7 +9,7 @@ from edgesplit.cost.pace import paces
 from edgesplit.dataflow.table import TaskTable
 from edgesplit.plan.measured import slowdown
 from edgesplit.plan.planner import Planned
-from edgesplit.plan.predict import works_of
+from edgesplit.plan.predict import Works, works_of
 from edgesplit.plan.tasks import kernels_of
 from edgesplit.shards.calibrate import measure, whole_model_cost
 from edgesplit.shards.store import Store
@@ -40,13 +40,16 @@ def _costs(
 
     What is measured twice on a busy machine comes out different; what imitates a board should not.
     """
-    known = {shard: cost for name in paced for shard, cost in _profiled(planned, table, name)}
+    works = works_of(planned.graph, planned.lowered)
+    known = dict(cost for name in paced for cost in _profiled(planned, table, works, name))
     every = (task.shard for name in paced for task in table.tasks_of(name) if task.shard)
     return {**known, **measure((shard for shard in every if shard not in known), store)}
 
 
-def _profiled(planned: Planned, table: TaskTable, name: str) -> Iterator[tuple[str, float]]:
-    database, works = _database(planned, name), works_of(planned.graph, planned.lowered)
+def _profiled(
+    planned: Planned, table: TaskTable, works: Works, name: str
+) -> Iterator[tuple[str, float]]:
+    database = _database(planned, name)
     for task in table.tasks_of(name):
         kernels = kernels_of(works.get(task.id, ()))
         if task.shard and kernels and database and database.measured(kernels):

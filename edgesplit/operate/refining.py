@@ -5,10 +5,12 @@ The search picks what looks cheapest, and so what is believed to be cheaper than
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
+from edgesplit.cost.kernel import Kernel
 from edgesplit.deploy.hosts import Ask
 from edgesplit.errors import PlanError
 from edgesplit.operate.prepare import Progress, Stage
@@ -16,6 +18,7 @@ from edgesplit.operate.profile import Profiled, Todo, profile_kernels, profiles_
 from edgesplit.plan.databases import load_databases
 from edgesplit.plan.planner import Problem, Strategy
 from edgesplit.plan.shard_specimens import shard_specimens
+from edgesplit.plan.specimens import Specimen
 
 ROUNDS = 4
 _STRATEGIES: tuple[Strategy, ...] = ("search", "procedure1")
@@ -44,10 +47,13 @@ def refine(
 
 
 def _wanted(problem: Problem) -> tuple[Todo, ...]:
-    devices, found = sites(problem.cluster), dict[str, Todo]()
+    devices = sites(problem.cluster)
+    found: defaultdict[str, dict[tuple[Kernel, ...], Specimen]] = defaultdict(dict)
     for strategy in _STRATEGIES:
         with suppress(PlanError):  # What can't be planned has no shards.
             for name, every in shard_specimens(problem.solve(strategy)).items():
-                new = (*found[name].specimens, *every) if name in found else every
-                found[name] = Todo(name, devices[name], problem.databases[name], new, 0)
-    return tuple(found.values())
+                found[name] |= {one.kernels: one for one in every}
+    return tuple(
+        Todo(name, devices[name], problem.databases[name], tuple(new.values()), 0)
+        for name, new in found.items()
+    )

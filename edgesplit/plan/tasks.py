@@ -20,9 +20,8 @@ Boxes = Mapping[str, Region]
 
 def seconds(works: Sequence[Work], profile: Profile) -> float:
     """Return the compute time of a task on a board, in seconds."""
-    if profile.database is None:
-        return sum(work.seconds(profile) for work in works) + profile.step_seconds
-    return profile.seconds(0, 0, kernels_of(works)) + profile.step_seconds
+    computed = sum(profile.compute(work.macs, work.mapped + work.copied) for work in works)
+    return profile.session(computed, kernels_of(works)) + profile.step_seconds
 
 
 def kernels_of(works: Sequence[Work]) -> tuple[Kernel, ...]:

@@ -296,8 +296,14 @@ def write_programs(
             pace={task.id: pace[task.id] for task in table.tasks_of(device) if task.id in pace},
         )
         (folder / f"{device}.{epoch}.json").write_text(program.to_json())
+    return Lab(folder, _record(folder, table, peers, epoch, source), operator, keys)
+
+
+def _record(
+    folder: Path, table: TaskTable, peers: dict[str, Peer], epoch: int, source: str
+) -> Record:
     heads = {sink.shard for sink in table.sinks if sink.shard}
-    record = Record(
+    return Record(
         cluster="lab",
         epoch=epoch,
         allocation="",
@@ -308,4 +314,3 @@ def write_programs(
         heads={head: (folder / f"{head}.onnx").read_bytes() for head in heads},
         source=source,
     )
-    return Lab(folder, record, operator, keys)

@@ -37,7 +37,7 @@ class Walk:
         self._steps, self._profile, self._partial = steps, profile, partial
         self._values = steps.graph.values
         self._boxes: dict[str, Region] = {}
-        self._seconds = 0.0
+        self._computed = 0.0
         self._kernels: list[Kernel] = []
         self._macs = self._mapped = self._copied = self._live = self._largest = 0.0
         self._made = 0.0
@@ -71,19 +71,14 @@ class Walk:
         received = sum(b.size * self._values[n].wire_itemsize for n, b in fetched.items())
         work = Work(self._macs, self._mapped, self._copied, self._live, self._largest)
         memory = footprint(work, received + self._made, window).total - BASE
-        return Demand(place, device, self._taken(), fetched, received, memory)
-
-    def _taken(self) -> float:
-        measured = self._profile.database is not None
-        seconds = self._profile.seconds(0, 0, self._kernels) if measured else self._seconds
-        return seconds + self._profile.step_seconds
+        seconds = self._profile.session(self._computed, self._kernels) + self._profile.step_seconds
+        return Demand(place, device, seconds, fetched, received, memory)
 
     def _need(self, name: str, box: Region) -> None:
         self._boxes[name] = self._boxes[name].hull(box) if name in self._boxes else box
 
     def _count(self, node: Node, asked: Asked) -> None:
-        if self._profile.database is None:
-            self._seconds += self._profile.compute(asked.macs, asked.weights)
+        self._computed += self._profile.compute(asked.macs, asked.weights)
         self._kernels += asked.kernels
         self._macs += asked.macs
         self._live = max(self._live, asked.live)
