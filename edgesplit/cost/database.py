@@ -115,9 +115,12 @@ class Database:
     def seconds(self, kernel: Kernel) -> float:
         """Return the time of a kernel: the regression, corrected by the points of its form."""
         if kernel not in self._seen:
-            rate = self.rates.get(kernel.op) or self.rates[ANY]
-            self._seen[kernel] = rate.seconds(kernel) * self._correction(kernel)
+            self._seen[kernel] = self.line(kernel).seconds(kernel) * self._correction(kernel)
         return self._seen[kernel]
+
+    def line(self, kernel: Kernel) -> Rate:
+        """Return the regression for a kernel's operator, or that over all."""
+        return self.rates.get(kernel.op) or self.rates[ANY]
 
     def together(self, kernels: Collection[Kernel]) -> float:
         """Return the time of kernels that one session runs.

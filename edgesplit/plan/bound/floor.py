@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from edgesplit.cost.database import ANY, Database
+from edgesplit.cost.database import Database
 from edgesplit.cost.kernel import Kernel
 from edgesplit.cost.profiles import GENERIC, NOTHING, Measured, Profile, profile_of
 from edgesplit.spec.cluster import Cluster, Link
@@ -25,6 +26,10 @@ class Line:
     start: float = 0.0
 
 
+Least = Mapping[tuple[str, str], float]
+"""The least part of its line that a share may take, by operator and attributes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Floor:
     """The best that a device can do.
@@ -35,6 +40,7 @@ class Floor:
 
     profile: Profile
     link: Link
+    least: Least = field(default_factory=dict, compare=False)
 
     @property
     def step(self) -> float:
@@ -51,13 +57,18 @@ class Floor:
         if self.profile.database is None:
             by_mac = Line(mac=1 / self.profile.macs_per_second)
             return by_mac, Line(weight=1 / self.profile.weight_bytes_per_second)
-        line = _measured(self.profile.database, self.profile.scale, operator)
+        line = _measured(self.profile, self.profile.database, self.least, operator)
         return line, line
 
 
 def floors(cluster: Cluster, measured: Measured = NOTHING) -> tuple[Floor, ...]:
     """Return the floor of each device, in the order of the cluster."""
-    return tuple(Floor(profile_of(device, measured), device.link) for device in cluster.devices)
+    profiles = [profile_of(device, measured) for device in cluster.devices]
+    least = {one.database: _least(one.database) for one in profiles}
+    return tuple(
+        Floor(one, device.link, least[one.database])
+        for one, device in zip(profiles, cluster.devices, strict=True)
+    )
 
 
 def gateway_floor(cluster: Cluster) -> Floor:
@@ -76,31 +87,34 @@ def least_step(devices: Iterable[Floor]) -> float:
     return min(device.step for device in devices)
 
 
-def _measured(database: Database, scale: float, operator: Kernel) -> Line:
-    """Return the fitted line, times the least correction that a share may get, in any session.
+def _measured(profile: Profile, database: Database, least: Least, operator: Kernel) -> Line:
+    """Return the fitted line, times the least that a share may take of what it says."""
+    rate = database.line(operator)
+    factor = profile.scale * least.get(_kind(operator), 1.0)
+    return Line(rate.mac * factor, rate.weight * factor, rate.moved * factor, rate.start * factor)
+
+
+def _least(database: Database | None) -> Least:
+    """Return the least correction of each kind of operator, times the least in any session.
 
     Shares differ in channels, so that any measured form with the same attributes may be theirs;
     one that was not measured is not corrected.
     """
-    rate = database.rates.get(operator.op) or database.rates[ANY]
-    ratios = (
-        point.seconds / rate.seconds(point.kernel)
-        for point in database.points
-        if _alike(point.kernel, operator)
-    )
-    joints = (
-        database.joint(session)
-        for session in database.sessions
-        if any(_alike(kernel, operator) for kernel in session.kernels)
-    )
-    factor = scale * min((1.0, *ratios)) * min((1.0, *joints))
-    return Line(rate.mac * factor, rate.weight * factor, rate.moved * factor, rate.start * factor)
+    if database is None:
+        return {}
+    alone: defaultdict[tuple[str, str], float] = defaultdict(lambda: 1.0)
+    joint: defaultdict[tuple[str, str], float] = defaultdict(lambda: 1.0)
+    for point in database.points:
+        ratio = point.seconds / database.line(point.kernel).seconds(point.kernel)
+        kind = _kind(point.kernel)
+        alone[kind] = min(alone[kind], ratio)
+    for session in database.sessions:
+        ratio = database.joint(session)
+        for kind in map(_kind, session.kernels):
+            joint[kind] = min(joint[kind], ratio)
+    return {kind: alone[kind] * joint[kind] for kind in {*alone, *joint}}
 
 
-def _alike(kernel: Kernel, operator: Kernel) -> bool:
-    return kernel.op == operator.op and _attributes(kernel) == _attributes(operator)
-
-
-def _attributes(kernel: Kernel) -> str:
-    """Return the form of a kernel without its channels."""
-    return kernel.form.partition("from ")[0].strip()
+def _kind(kernel: Kernel) -> tuple[str, str]:
+    """Return the operator, and the form of a kernel without its channels."""
+    return kernel.op, kernel.form.partition("from ")[0].strip()
