@@ -29,7 +29,7 @@ class Port:
     dtype: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Flow:
     """A contribution as the plan knows it: its identity without the request and the attempt.
 
@@ -51,7 +51,12 @@ class Flow:
     terms: int = 1
     variant: int = 0
 
-    @property
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of its array."""
+        return self.region.shape
+
+    @cached_property
     def nbytes(self) -> int:
         """Bytes of the body on the wire."""
         return self.region.size * np.dtype(self.dtype).itemsize
@@ -95,13 +100,18 @@ class Input:
     groups: tuple[Group, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Output:
     """A contribution that a task makes: the box `source` of its array `name` leaves as `flow`."""
 
     name: str
     flow: int
     source: Region
+
+    @cached_property
+    def cut(self) -> tuple[slice, ...]:
+        """The box as an index into the array."""
+        return self.source.slices
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 from edgesplit.dataflow.table import Flow
 
@@ -76,8 +76,7 @@ class Drop(StrEnum):
     RECORD = "record"
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The identity of a frame.
 
     `nonce` is drawn by each gateway process, `request` counts up from 0 within it, `attempt` from

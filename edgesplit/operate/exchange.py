@@ -105,8 +105,8 @@ class Exchange:
         drop = screen(header, arrival.body.nbytes, arrival.sender, GATEWAY, self._flows)
         if drop is not None:
             return drop
-        region = self._flows[header.flow].region
-        data = np.frombuffer(arrival.body, dtype=header.dtype).reshape(region.shape)
+        shape = self._flows[header.flow].shape
+        data = np.frombuffer(arrival.body, dtype=header.dtype).reshape(shape)
         return self._offer(header, data)
 
     def _offer(self, header: Header, data: Array) -> Drop | None:
@@ -179,7 +179,7 @@ class Exchange:
         way = self._ways[request.variant]
         self._announce(request, way.fed)
         for output in way.feeds:
-            box = request.feeds[output.name][output.source.slices]
+            box = request.feeds[output.name][output.cut]
             self._feed(request, output.flow, np.ascontiguousarray(box))
         self._announce(request, way.unfed)
         self._dismissals.told(self._requests.lowest, request.variant)
@@ -191,7 +191,7 @@ class Exchange:
 
     def _feed(self, request: OpenRequest, flow: int, data: Array) -> None:
         header = self._header(Kind.DATA, request.number, request.attempt, request.variant)
-        header = replace(header, flow=flow, length=data.nbytes, dtype=str(data.dtype))
+        header = header._replace(flow=flow, length=data.nbytes, dtype=str(data.dtype))
         for receiver in self._flows[flow].receivers:
             if receiver == GATEWAY:
                 self._offer(header, data)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesplit.dataflow.assembly import Assembly, Outcome
+from edgesplit.dataflow.assembly import Assembly, Outcome, Recipe
 from edgesplit.dataflow.rotation import Rotation
 from edgesplit.dataflow.table import Port, TaskTable
 from edgesplit.dataflow.wire import Drop, Header
@@ -110,9 +110,8 @@ class Requests:
     """
 
     def __init__(self, table: TaskTable, attempts: int, first: int = 0) -> None:
-        self._sinks = table.sinks
+        self._sinks = [Recipe(sink, dict(enumerate(table.flows))) for sink in table.sinks]
         self._rotation = Rotation(table.variants)
-        self._flows = {flow.id: flow for flow in table.flows}
         self._attempts = attempts
         self._open: dict[int, OpenRequest] = {}
         self._next = first
@@ -219,7 +218,7 @@ class Requests:
         request.assembly = self._assembly(request.variant)
 
     def _assembly(self, variant: int) -> Assembly:
-        return Assembly(self._sinks[variant], self._flows)
+        return Assembly(self._sinks[variant])
 
 
 def check_inputs(ports: tuple[Port, ...], given: object) -> dict[str, Array]:

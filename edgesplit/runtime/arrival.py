@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import zmq
 
@@ -25,8 +24,7 @@ IN, OUT = int(zmq.POLLIN), int(zmq.POLLOUT)
 _TURN = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A frame of the right form: authenticated sender, header, body.
 
     `body` is a read-only view of the received message; whoever keeps the view keeps the message
@@ -45,7 +43,10 @@ def messages(socket: Socket) -> Iterator[list[zmq.Frame]]:
         # Cheaper than an exception for every turn's end.
         if not cast("int", socket.get(zmq.EVENTS)) & IN:
             return
-        yield socket.recv_multipart(NOW, copy=False)
+        frames = [socket.recv(NOW, copy=False)]
+        while frames[-1].more:  # Asking the frame is cheaper than asking the socket.
+            frames.append(socket.recv(NOW, copy=False))
+        yield frames
 
 
 def header_of(frames: list[zmq.Frame], parts: int) -> Header | None:

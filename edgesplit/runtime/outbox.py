@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import isinf
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from numpy.typing import NDArray
 
@@ -16,8 +15,7 @@ Body = bytes | memoryview | NDArray[Any]
 """Anything contiguous."""
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """A frame to send: its header, its body (contiguous) and its deadline on the local clock.
 
     A finite deadline is written into the header's `remaining` when the frame really leaves, so

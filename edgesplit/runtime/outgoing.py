@@ -26,6 +26,7 @@ from edgesplit.runtime.arrival import (
 )
 from edgesplit.runtime.outbox import Body, Letter, Outbox
 from edgesplit.runtime.program import Peer
+from edgesplit.runtime.seldom import Seldom
 from edgesplit.runtime.sockets import Context, Socket
 
 MAX_BEAT = 1 << 20
@@ -72,6 +73,8 @@ class Outgoing:
         greeting: A header sent first on every new connection, before anything that waits: the
             HELLO of a gateway. `greet` replaces it.
         receive: The receive high-water mark, in messages.
+        mute: Peers have nothing to say this way: what they send is looked for, and dropped, by
+            `expire` only.
     """
 
     def __init__(
@@ -84,17 +87,25 @@ class Outgoing:
         max_frame: int = 0,
         greeting: Header | None = None,
         receive: int = 1,
+        mute: bool = False,
     ) -> None:
         self.malformed = 0
         """Frames dropped because they bore no header of ours."""
+        self.stray = 0
+        """Frames dropped because their sender is mute."""
         self._greeting = greeting
-        self._poller = poller
+        self._mute = mute
+        self._monitors = Seldom(poller)
         self._links: dict[str, _Link] = {}
         for name, peer in peers.items():
             socket = sockets.dealer(
                 context, secret, peer, max_frame=max(max_frame, MAX_BEAT), receive=receive
             )
-            self._links[name] = _Link(name, peer.endpoint, socket, poller)
+            link = _Link(name, peer.endpoint, socket, poller, listening=0 if mute else IN)
+            self._links[name] = link
+            self._monitors.add(link.monitor)
+            link.dial()
+        self._dialled = {link.socket: link for link in self._links.values()}
 
     @property
     def connected(self) -> frozenset[str]:
@@ -123,9 +134,7 @@ class Outgoing:
         Raises:
             KeyError: No such peer.
         """
-        link = self._links[peer]
-        link.outbox.put(Letter(header, body, deadline))
-        link.flush(self._greeting)
+        self._links[peer].send(Letter(header, body, deadline), self._greeting)
 
     def forget(self, nonce: int, request: int) -> None:
         """Drop what still waits for one request."""
@@ -144,26 +153,33 @@ class Outgoing:
         """
         for link in self._links.values():
             link.redial(now)
+            if self._mute:
+                self.stray += sum(1 for _ in messages(link.socket))
         return sum(link.outbox.expire(now) for link in self._links.values())
 
     def handle(self, events: Events) -> list[Event]:
         """Take what the poller returned: connection changes and arrivals; flush outboxes."""
         found: list[Event] = []
-        for link in self._links.values():
-            if link.monitor in events:
+        if self._monitors.heard(events):
+            for link in self._links.values():
                 found += link.changes()
-            flags = events.get(link.socket, 0)
-            if flags & IN:
-                found += self._arrivals(link)
-            if flags & OUT or link.eager:
-                link.flush(self._greeting)
+                if link.eager:
+                    link.flush(self._greeting)
+        for socket, flags in events.items():
+            known = self._dialled.get(socket)
+            if known is not None:
+                if flags & IN:
+                    found += self._arrivals(known)
+                if flags & OUT:
+                    known.flush(self._greeting)
         return found
 
     def close(self) -> None:
         """Close all sockets at once; what waits is dropped."""
+        self._monitors.close()
         for link in self._links.values():
             link.close()
-        self._links = {}
+        self._links, self._dialled = {}, {}
 
     def _arrivals(self, link: _Link) -> Iterator[Arrival]:
         for frames in messages(link.socket):
@@ -175,9 +191,14 @@ class Outgoing:
 
 
 class _Link:
-    """One destination: its socket, its monitor and what waits for it."""
+    """One destination: its socket, its monitor and what waits for it.
 
-    def __init__(self, peer: str, endpoint: str, socket: Socket, poller: zmq.Poller) -> None:
+    The poller looks at the socket for `listening`, and for room where something waits for it.
+    """
+
+    def __init__(
+        self, peer: str, endpoint: str, socket: Socket, poller: zmq.Poller, listening: int
+    ) -> None:
         self.peer = peer
         self._endpoint = endpoint
         self._alive = time.monotonic()
@@ -187,10 +208,12 @@ class _Link:
         self.shaken = False
         self.eager = False
         self._poller = poller
-        self._watched = IN
-        poller.register(socket, IN)
-        poller.register(self.monitor, IN)
-        socket.connect(endpoint)
+        self._listening = self._watched = listening
+        poller.register(socket, listening)
+
+    def dial(self) -> None:
+        """Begin to connect."""
+        self.socket.connect(self._endpoint)
 
     def changes(self) -> Iterator[Event]:
         with suppress(zmq.Again):
@@ -207,6 +230,13 @@ class _Link:
                     self._watch()
                 else:
                     yield Refused(self.peer)
+
+    def send(self, letter: Letter, greeting: Header | None) -> None:
+        """Send a letter at once where nothing waits before it."""
+        free = self.shaken and not (self.eager or self.outbox)
+        if not (free and self._deliver(letter)):
+            self.outbox.put(letter)
+            self.flush(greeting)
 
     def flush(self, greeting: Header | None) -> None:
         """Send what can go; `eager` says that the greeting of this connection still must."""
@@ -226,23 +256,28 @@ class _Link:
             self.socket.connect(self._endpoint)
 
     def close(self) -> None:
-        self._poller.unregister(self.socket)
-        self._poller.unregister(self.monitor)
+        self._poller.modify(self.socket, 0)
         self.socket.disable_monitor()
         self.monitor.close(linger=0)
         self.socket.close(linger=0)
 
     def _watch(self) -> None:
         """Have the poller report room only where something waits for it."""
-        wanted = IN | (OUT if self.shaken and (self.eager or len(self.outbox) > 0) else 0)
+        wanted = self._listening
+        if self.shaken and (self.eager or self.outbox):
+            wanted |= OUT
         if wanted != self._watched:
             self._watched = wanted
             self._poller.modify(self.socket, wanted)
 
     def _deliver(self, letter: Letter) -> bool:
-        # Asking first makes libzmq look at its mailbox: a bare send may miss room made just now.
-        if not cast("int", self.socket.get(zmq.EVENTS)) & OUT:
-            return False
+        if self._post(letter):
+            return True
+        # Asking makes libzmq look at its mailbox: a bare send may miss room made just now.
+        room = cast("int", self.socket.get(zmq.EVENTS)) & OUT
+        return bool(room) and self._post(letter)
+
+    def _post(self, letter: Letter) -> bool:
         try:
             self.socket.send(letter.stamp(time.monotonic()), NOW_AND_MORE)
             self.socket.send(letter.payload, NOW, copy=False)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgesplit.dataflow.assembly import Assembly, Outcome
+from edgesplit.dataflow.assembly import Assembly, Outcome, Recipe
 from edgesplit.dataflow.table import GATEWAY, Task, TaskTable
 from edgesplit.dataflow.wire import Drop, Header, screen
 from edgesplit.runtime.attempt import Attempt, Contribution, Gateway, Work
@@ -40,6 +40,7 @@ class Requests:
         self._device = device
         self._flows = {flow.id: flow for flow in table.flows}
         self._consumers = _consumers(table.tasks_of(device))
+        self._recipes = {task.id: Recipe(task, self._flows) for task in table.tasks_of(device)}
         self._capacity = table.gateways + _SPARE_GATEWAYS
         self._reach = table.reach
         self._variants = table.variants
@@ -114,7 +115,7 @@ class Requests:
         if isinstance(attempt, Drop):
             return attempt
         flow = self._flows[header.flow]
-        array = np.frombuffer(body, dtype=flow.dtype).reshape(flow.region.shape)
+        array = np.frombuffer(body, dtype=flow.dtype).reshape(flow.shape)
         return self.offer(attempt, Contribution(header.flow, array, header.recovered), now)
 
     def offer(
@@ -190,7 +191,7 @@ class Requests:
             return False
         assembly = attempt.assemblies.get(task.id)
         if assembly is None:
-            assembly = attempt.assemblies[task.id] = Assembly(task, self._flows)
+            assembly = attempt.assemblies[task.id] = Assembly(self._recipes[task.id])
         flow = contribution.flow
         outcome = assembly.offer(flow, contribution.array, contribution.recovered)
         if outcome is not Outcome.FORMED:

@@ -103,6 +103,7 @@ class Executor:
             self._poller,
             secret=secret,
             peers={name: program.peers[name] for name in sorted(loaded.sends)},
+            mute=True,
         )
         return listener, outgoing
 
@@ -132,8 +133,6 @@ class Executor:
         for event in self._outgoing.handle(events):
             if isinstance(event, Shaken):
                 self._met.add(event.peer)
-            elif isinstance(event, Arrival):
-                self._count(Drop.KIND)
         for arrival in self._listener.handle(events):
             self._count(self._receive(arrival, now))
         if now >= self._due:
@@ -257,7 +256,8 @@ class Executor:
 
     def _vitals(self, now: float) -> beat.Vitals:
         malformed = self._listener.malformed + self._outgoing.malformed
-        dropped = self._dropped + Counter({Drop.HEADER: malformed})
+        stray = self._outgoing.stray
+        dropped = self._dropped + Counter({Drop.HEADER: malformed, Drop.KIND: stray})
         return beat.Vitals(
             device=self._program.device,
             epoch=self._program.epoch,
@@ -265,7 +265,7 @@ class Executor:
             connected=self._outgoing.connected,
             uptime=now - self._started,
             open=self._requests.open,
-            frames=self._frames + malformed,
+            frames=self._frames + malformed + stray,
             dropped=dropped,
             expired=self._expired,
             waiting=self._delivery.waiting,

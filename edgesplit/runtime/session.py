@@ -100,7 +100,7 @@ def warm(
         raise _mismatch(task, _first_line(error)) from error
     for output in task.outputs:
         flow, array = flows[output.flow], arrays[output.name]
-        made = (array[output.source.slices].shape, str(array.dtype))
+        made = (array[output.cut].shape, str(array.dtype))
         if made != (flow.region.shape, flow.dtype):
             raise _mismatch(task, f"{output.name} is {made}, not {flow.region.shape, flow.dtype}")
     if answers is not None:

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from edgesplit.dataflow.assembly import Assembly
+from edgesplit.dataflow.assembly import Assembly, Recipe
 from edgesplit.dataflow.table import Task, TaskTable
 from edgesplit.errors import RuntimeFault, ShardError
 from edgesplit.runtime.session import open_session
@@ -112,7 +112,7 @@ class Stitched:
             self._send(task, arrays, assembly.recovered, world)
 
     def _assemble(self, task: Task, world: _World) -> Assembly:
-        assembly = Assembly(task, self._flows)
+        assembly = Assembly(Recipe(task, self._flows))
         for flow in _needs(task):
             if flow in world.arrived:
                 assembly.offer(flow, *world.arrived[flow])
@@ -123,7 +123,7 @@ class Stitched:
             names = (port.name for port in self._table.outputs)
             world.answer = Answer({name: arrays[name] for name in names}, recovered)
         for output in task.outputs:
-            data = np.ascontiguousarray(arrays[output.name][output.source.slices])
+            data = np.ascontiguousarray(arrays[output.name][output.cut])
             world.arrived.setdefault(output.flow, (data, recovered))
 
     def _forget(self, task: Task, worlds: Sequence[_World]) -> None:

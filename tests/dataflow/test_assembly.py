@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgesplit.dataflow.assembly import Assembly, Outcome
+from edgesplit.dataflow.assembly import Assembly, Outcome, Recipe
 from edgesplit.dataflow.coding import decode, decoder
 from edgesplit.dataflow.region import Region
 from edgesplit.dataflow.table import Flow, Group, Input, Placement, Task
@@ -68,7 +68,7 @@ def test_any_k_of_the_rows_form_the_data(case: tuple[list[int], int, int]) -> No
     group = Group(tuple((i,) for i in flows), blocks(widths), parity)
     whole = np.hstack(data)
     for present in combinations(range(k + r), k):
-        assembly = Assembly(task(need(whole.shape, group)), flows)
+        assembly = Assembly(Recipe(task(need(whole.shape, group)), flows))
         order = generator.permutation(present).tolist()
         outcomes = [assembly.offer(i, rows[i]) for i in order]
         assert outcomes == [Outcome.ACCEPTED] * (k - 1) + [Outcome.FORMED]
@@ -88,7 +88,7 @@ def test_sums_do_not_depend_on_the_order_of_arrival(order: list[int], seed: int)
     group = Group((tuple(range(5)),), blocks([7]))
     sums = []
     for arrival in (range(5), order):
-        assembly = Assembly(task(need((1, 7), group)), flows)
+        assembly = Assembly(Recipe(task(need((1, 7), group)), flows))
         outcomes = [assembly.offer(i, terms[i]) for i in arrival]
         assert outcomes == [Outcome.ACCEPTED] * 4 + [Outcome.FORMED]
         sums.append(assembly.feeds()["y"].tobytes())
@@ -102,7 +102,7 @@ def test_rows_of_terms_decode_too(order: list[int]) -> None:
     terms = generator.standard_normal((6, 1, 4)).astype(np.float32)
     terms[4], terms[5] = terms[0] + terms[2], terms[1] + terms[3]
     group = Group(((0, 1), (2, 3), (4, 5)), blocks([4, 4]), ((1.0, 1.0),))
-    assembly = Assembly(task(need((1, 8), group)), {i: flow(i, (1, 4)) for i in range(6)})
+    assembly = Assembly(Recipe(task(need((1, 8), group)), {i: flow(i, (1, 4)) for i in range(6)}))
     for count, number in enumerate(order, 1):
         done = {row for row in range(3) if {2 * row, 2 * row + 1} <= set(order[:count])}
         assembly.offer(number, terms[number])
@@ -113,7 +113,7 @@ def test_rows_of_terms_decode_too(order: list[int]) -> None:
 
 def test_a_second_arrival_changes_nothing() -> None:
     group = Group(((0,), (1,)), blocks([2, 2]))
-    assembly = Assembly(task(need((1, 4), group)), {i: flow(i, (1, 2)) for i in range(2)})
+    assembly = Assembly(Recipe(task(need((1, 4), group)), {i: flow(i, (1, 2)) for i in range(2)}))
     assert assembly.offer(0, np.ones((1, 2), np.float32)) is Outcome.ACCEPTED
     assert assembly.offer(0, np.full((1, 2), 9, np.float32)) is Outcome.LATE
     assert assembly.offer(7, np.ones((1, 2), np.float32)) is Outcome.FOREIGN
@@ -130,7 +130,7 @@ def test_one_flow_may_feed_several_inputs_and_boxes_of_any_kind() -> None:
         need((2, 2), crop, name="crop", dtype="uint8"),
         need((2, 3), full, name="all", dtype="uint8"),
     )
-    assembly = Assembly(task(*inputs), flows)
+    assembly = Assembly(Recipe(task(*inputs), flows))
     data = np.arange(6, dtype=np.uint8).reshape(2, 3)
     assert assembly.offer(0, data) is Outcome.FORMED
     assert assembly.feeds()["crop"].tolist() == [[1, 2], [4, 5]]
@@ -140,14 +140,14 @@ def test_one_flow_may_feed_several_inputs_and_boxes_of_any_kind() -> None:
 def test_a_scalar_is_a_value_too() -> None:
     box = Region.full(())
     group = Group(((0,),), (Placement(box, box),))
-    assembly = Assembly(task(need((), group)), {0: flow(0, ())})
+    assembly = Assembly(Recipe(task(need((), group)), {0: flow(0, ())}))
     assert assembly.offer(0, np.float32(3) * np.ones((), np.float32)) is Outcome.FORMED
     assert assembly.feeds()["y"] == 3
 
 
 def test_recoveries_upstream_count_on_the_longest_way() -> None:
     group = Group(((0,), (1,)), blocks([1, 1]))
-    assembly = Assembly(task(need((1, 2), group)), {i: flow(i, (1, 1)) for i in range(2)})
+    assembly = Assembly(Recipe(task(need((1, 2), group)), {i: flow(i, (1, 1)) for i in range(2)}))
     assembly.offer(0, np.ones((1, 1), np.float32), recovered=2)
     assembly.offer(1, np.ones((1, 1), np.float32), recovered=1)
     assert assembly.recovered == 2

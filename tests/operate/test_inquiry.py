@@ -70,7 +70,7 @@ def test_a_text_that_changes_under_way_is_dropped() -> None:
     inquiry = asked()
     inquiry.take("a", *piece(0), 0.1)
     header, body = piece(1)
-    assert inquiry.take("a", replace(header, lowest=len(TEXT) + 1), body, 0.2) is Drop.RECORD
+    assert inquiry.take("a", header._replace(lowest=len(TEXT) + 1), body, 0.2) is Drop.RECORD
     assert inquiry.take("a", *piece(1), 0.2) is Drop.RECORD
     assert inquiry.begin("b", BOTH, 0.1 + PATIENCE)
 

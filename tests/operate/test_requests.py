@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,7 +106,7 @@ def test_each_attempt_gets_an_equal_share_of_the_time(
 
 def answer_of(request: OpenRequest) -> tuple[Header, np.ndarray]:
     header, data = contribution(request.number, request.attempt)
-    return replace(header, flow=2 * request.variant + 1, variant=request.variant), data
+    return header._replace(flow=2 * request.variant + 1, variant=request.variant), data
 
 
 def test_requests_take_variants_in_turn_and_leave_one_that_cannot_answer() -> None:
@@ -145,4 +143,4 @@ def test_the_contribution_of_another_variant_is_no_answer() -> None:
     requests = Requests(together([table()] * 2), attempts=2)
     first, second = (requests.admit({}, 0.0, 10.0) for _ in range(2))
     header, data = answer_of(second)
-    assert requests.offer(replace(header, request=first.number), data) is Drop.FLOW
+    assert requests.offer(header._replace(request=first.number), data) is Drop.FLOW

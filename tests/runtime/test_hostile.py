@@ -8,7 +8,6 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,7 +60,7 @@ class Mutations:
         base = Header(
             Kind.DATA, 1, self._good.nonce, self._good.next, flow=1, length=BLOCK, dtype="float32"
         )
-        base = replace(base, remaining=10**6)
+        base = base._replace(remaining=10**6)
         body = self._random.randbytes(BLOCK)
         choice = self._random.randrange(10)
         if choice < 2:
@@ -69,17 +68,17 @@ class Mutations:
         cut = self._random.randrange(BLOCK)
         number = self._random.randrange
         header, sent = [
-            (replace(base, epoch=2 + number(2**31)), body),
-            (replace(base, flow=[0, 2, 3, 4, 5, 6, 2**32 - 1][number(7)]), body),
-            (replace(base, dtype=["uint8", "none", "float16", "int32"][number(4)]), body),
-            (replace(base, length=number(2**32 - 100) + 100), body),
-            (replace(base, length=cut), body[:cut]),
+            (base._replace(epoch=2 + number(2**31)), body),
+            (base._replace(flow=[0, 2, 3, 4, 5, 6, 2**32 - 1][number(7)]), body),
+            (base._replace(dtype=["uint8", "none", "float16", "int32"][number(4)]), body),
+            (base._replace(length=number(2**32 - 100) + 100), body),
+            (base._replace(length=cut), body[:cut]),
             (base, body[:cut]),
-            (replace(base, nonce=2**63 + number(2**63)), body),
-            (replace(base, request=base.request + 10_000 + number(2**60)), body),
+            (base._replace(nonce=2**63 + number(2**63)), body),
+            (base._replace(request=base.request + 10_000 + number(2**60)), body),
         ][choice - 2]
         if self._random.random() < 0.1:
-            header = replace(header, kind=self._random.choice([k for k in Kind if k != Kind.DATA]))
+            header = header._replace(kind=self._random.choice([k for k in Kind if k != Kind.DATA]))
         return [header.pack(), sent]
 
     def of_gateway(self) -> list[bytes]:
@@ -88,12 +87,12 @@ class Mutations:
         number = self._random.randrange
         header, body = [
             (base, b""),
-            (replace(base, kind=Kind.CLOSE, lowest=2**60), b""),
-            (replace(base, kind=Kind.HELLO, lowest=2**60), b""),
-            (replace(base, kind=Kind.DATA, flow=1, length=BLOCK, dtype="float32"), bytes(BLOCK)),
-            (replace(base, length=number(2**31) + 1), b""),
-            (replace(base, kind=Kind.BEAT), b"{}"),
-            (replace(base, attempt=1 + number(60_000)), b""),
+            (base._replace(kind=Kind.CLOSE, lowest=2**60), b""),
+            (base._replace(kind=Kind.HELLO, lowest=2**60), b""),
+            (base._replace(kind=Kind.DATA, flow=1, length=BLOCK, dtype="float32"), bytes(BLOCK)),
+            (base._replace(length=number(2**31) + 1), b""),
+            (base._replace(kind=Kind.BEAT), b"{}"),
+            (base._replace(attempt=1 + number(60_000)), b""),
         ][number(7)]
         return [header.pack(), body]
 

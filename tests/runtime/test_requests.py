@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -53,7 +51,7 @@ def header(
 def term(number: int, at: Header, value: float) -> tuple[str, Header, memoryview]:
     """The frame in which `a` or `b` contributes this value to the request of a header."""
     body = memoryview(np.full(2, value, np.float32).tobytes())
-    data = replace(at, kind=Kind.DATA, flow=number, dtype="float32", length=8)
+    data = at._replace(kind=Kind.DATA, flow=number, dtype="float32", length=8)
     return "ab"[number], data, body
 
 
@@ -101,7 +99,7 @@ def test_the_gateway_says_which_variant_an_attempt_takes() -> None:
 def _moved(frame: tuple[str, Header, memoryview]) -> tuple[str, Header, memoryview]:
     """The same contribution, in the second variant of two."""
     sender, at, body = frame
-    return sender, replace(at, flow=at.flow + len(table().flows)), body
+    return sender, at._replace(flow=at.flow + len(table().flows)), body
 
 
 def test_attempts_never_mix(state: Requests) -> None:

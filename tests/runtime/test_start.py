@@ -122,7 +122,7 @@ def test_beats_tell_of_the_successor_and_of_who_still_needs_this_epoch(
     assert set(beat["board"]) == {"celsius", "throttled"}
     commit(watch, '{"epoch": 2}')
     one.until(lambda: one.fresh("a")["successor"] == 2)
-    one.post("a", replace(one.header(Kind.RECORD, NO_REQUEST), flow=TAKEN))
+    one.post("a", one.header(Kind.RECORD, NO_REQUEST)._replace(flow=TAKEN))
     one.until(lambda: one.fresh("a")["gateways"] == 1)
 
 

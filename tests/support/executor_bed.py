@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from executor_process import SCRIPT
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, checker, helper, numpy_helper, save_model
 
-from edgesplit.dataflow.assembly import Assembly, Outcome
+from edgesplit.dataflow.assembly import Assembly, Outcome, Recipe
 from edgesplit.dataflow.region import Region
 from edgesplit.dataflow.table import (
     GATEWAY,
@@ -338,7 +338,7 @@ class Client:
         if number is None:
             number, self.next = self.next, self.next + 1
         self.asked[number] = Asked(
-            Assembly(self.bed.table.sink, dict(enumerate(self.bed.table.flows))),
+            Assembly(Recipe(self.bed.table.sink, dict(enumerate(self.bed.table.flows)))),
             time.monotonic() + seconds,
         )
         for device in self.bed.table.devices:
@@ -346,7 +346,7 @@ class Client:
         for output in self.bed.table.source.outputs:
             flow = self.bed.table.flows[output.flow]
             header = self.header(Kind.DATA, number, attempt=attempt)
-            header = replace(header, flow=flow.id, dtype="float32", length=flow.nbytes)
+            header = header._replace(flow=flow.id, dtype="float32", length=flow.nbytes)
             for device in flow.receivers:
                 self.post(device, header, np.ascontiguousarray(x[output.source.slices]), seconds)
         return number
