@@ -57,7 +57,7 @@ def profile(
     with LaunchProgress() as progress:
         done = profile_kernels(devices, graph, wanted, progress, asking(), force=force)
         links = measure_links(devices, pairs, progress, asking(), force=force)
-        found = rehearse(devices, progress, asking(), force=force) if crowd else None
+        found = rehearse(devices, progress, asking(), force=force) if crowd else ()
         problem = Problem(graph, devices, spec, load_databases(profiles_folder()))
         done = merged((*done, *refine(problem, progress, asking(), force=force)))
     kept = load_databases(profiles_folder())

@@ -17,6 +17,7 @@ from statistics import mean
 
 import numpy as np
 
+from edgesplit.cost.crowd import Crowd
 from edgesplit.cost.kernel import Kernel
 from edgesplit.spec.cluster import Link
 
@@ -91,9 +92,8 @@ class Database:
 
     `models` are whole models by digest, `sessions` rows of kernels, each measured in one session.
     `run` is what it costs to run a session at all, `step` what a task costs beside its session,
-    `message` what each end of a message does, both in the executor's own code; `messages` is the
-    same by cluster, with all of its devices at work, and `per_byte` what an end takes then for each
-    byte.
+    `message` what each end of a message does, both in the executor's own code; `crowds` say what it
+    and its bytes cost with several devices at work, by cluster, small crowds first.
     `links` are those to other classes and to the gateway, by cluster, as messages found them; plans
     are made with what the cluster file says.
     """
@@ -107,8 +107,7 @@ class Database:
     run: float = 0.0
     step: float | None = None
     message: float | None = None
-    messages: Mapping[str, float] = field(default_factory=dict)
-    per_byte: Mapping[str, float] = field(default_factory=dict)
+    crowds: Mapping[str, tuple[Crowd, ...]] = field(default_factory=dict)
     links: Mapping[str, Mapping[str, Link]] = field(default_factory=dict)
     _seen: dict[Kernel, float] = field(default_factory=dict, compare=False, repr=False)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from types import MappingProxyType
 
+from edgesplit.cost.crowd import Crowd, price
 from edgesplit.cost.database import Database
 from edgesplit.cost.kernel import Kernel
 from edgesplit.errors import PlanError
@@ -20,8 +21,9 @@ class Profile:
     `macs_per_second` are effective multiply-accumulates in float32, `weight_bytes_per_second` the
     rate at which weights stream from memory, `step_seconds` what a task costs beside its
     arithmetic (interpreter and session), `message_seconds` what each end of a message costs.
-    `byte_seconds` are what it takes in addition for each byte, with all devices of a cluster at
-    work. `held_seconds` are what each end adds to the task that it belongs to, as pacing does.
+    `byte_seconds` are what it takes in addition for each byte. Both are those of a whole cluster at
+    work; `crowds` say what they are with fewer devices, small crowds first. `held_seconds` are what
+    each end adds to the task that it belongs to, as pacing does.
     With a `database` kernels cost what it says, `scale` times: the rates are then those by which
     work is shared out.
     """
@@ -35,6 +37,7 @@ class Profile:
     database: Database | None = None
     scale: float = 1.0
     byte_seconds: float = 0.0
+    crowds: tuple[Crowd, ...] = ()
 
     def seconds(self, macs: float, weight_bytes: float, kernels: Iterable[Kernel]) -> float:
         """Return the seconds of an operator: its kernels as measured, or its work by the rates."""
@@ -55,13 +58,20 @@ class Profile:
         """What an end of a message costs, wherever it is spent."""
         return self.message_seconds + self.held_seconds
 
+    def among(self, devices: int) -> Profile:
+        """Return the profile while so many devices of the cluster are at work, itself included."""
+        if not self.crowds:
+            return self
+        crowd = price(self.crowds, devices)
+        return replace(self, message_seconds=crowd.message, byte_seconds=crowd.byte, crowds=())
+
     def paced(self, message_seconds: float) -> Profile:
         """Return the profile of a device that imitates this one by holding its tasks back.
 
         `message_seconds` is what an end of a message really costs there beside.
         """
         held = self.held_seconds + self.message_seconds
-        return replace(self, message_seconds=message_seconds, held_seconds=held)
+        return replace(self, message_seconds=message_seconds, held_seconds=held, crowds=())
 
     def slowed(self, factor: float) -> Profile:
         """Return the profile of a device that takes `factor` times as long for everything."""
@@ -73,6 +83,7 @@ class Profile:
             message_seconds=self.message_seconds * factor,
             held_seconds=self.held_seconds * factor,
             byte_seconds=self.byte_seconds * factor,
+            crowds=tuple(crowd.slowed(factor) for crowd in self.crowds),
             scale=self.scale * factor,
         )
 

@@ -1,4 +1,4 @@
-"""The rehearsal: small models on all devices at once, to see what messages cost in a crowd.
+"""The rehearsal: small models on many devices at once, to see what messages cost in a crowd.
 
 Two devices that talk to each other alone are faster than twelve that all compute and talk. What a
 rehearsed request takes beyond its tasks and its way over idle links is the price of its messages.
@@ -6,12 +6,13 @@ rehearsed request takes beyond its tasks and its way over idle links is the pric
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from edgesplit.cost.crowd import Crowd
 from edgesplit.cost.database import Database
 from edgesplit.deploy import deployer
 from edgesplit.deploy.hosts import Ask
@@ -29,7 +30,7 @@ from edgesplit.operate.profile import profiles_folder
 from edgesplit.operate.workload import random_inputs
 from edgesplit.plan.allocation import Allocation, Share, Split
 from edgesplit.plan.allocation import Stage as PlannedStage
-from edgesplit.plan.crowd import Crowd, Rehearsed, crowd_of
+from edgesplit.plan.crowd import Rehearsed, crowd_of
 from edgesplit.plan.databases import class_of, load_databases, save_database
 from edgesplit.plan.lower import lower
 from edgesplit.plan.planner import Planned, Problem
@@ -43,6 +44,8 @@ from edgesplit.zoo.write import random_weights, write
 _LAYERS, _ENDS, _EXTENT = 10, 4, 56
 _REQUESTS, _WARM_UP = 20, 3
 _DEADLINE = 60.0
+_FEW = 4
+"""Devices whose half is no crowd."""
 
 
 class _Shape(NamedTuple):
@@ -57,7 +60,7 @@ _THIN, _THICK = _Shape(32, 1), _Shape(256, 16)
 def unrehearsed(cluster: Cluster, databases: Mapping[str, Database]) -> bool:
     """Tell whether a rehearsal would tell something new: one device has nobody to talk to."""
     known = [databases.get(class_of(device)) for device in cluster.devices]
-    return len(known) > 1 and not all(one and cluster.name in one.messages for one in known)
+    return len(known) > 1 and not all(one and cluster.name in one.crowds for one in known)
 
 
 def rehearse(
@@ -66,8 +69,8 @@ def rehearse(
     ask: Ask | None = None,
     *,
     force: bool = False,
-) -> Crowd:
-    """Return what messages cost with all devices at work, and keep it.
+) -> tuple[Crowd, ...]:
+    """Return what messages cost with half of the devices at work, and with all, and keep it.
 
     Raises:
         EdgesplitError: A device can't be reached, is busy, or an executor doesn't come up.
@@ -76,14 +79,23 @@ def rehearse(
     with idle_devices(cluster.devices, cluster.name, lambda _: None, ask, force=force):
         pass
     aside = beside(cluster, "rehearsal")
-    crowd = crowd_of(*(_perform(aside, network, ask) for network in (_THIN, _THICK)))
-    _keep(cluster, crowd)
-    return crowd
+    sizes = [size for size in _sizes(len(cluster.devices)) if size > 1]
+    found = [
+        crowd_of(*(_perform(aside, size, network, ask) for network in (_THIN, _THICK)))
+        for size in sizes
+    ]
+    return _keep(cluster, found)
 
 
-def _perform(cluster: Cluster, network: _Shape, ask: Ask | None) -> Rehearsed:
+def _sizes(count: int) -> tuple[int, ...]:
+    """Return the sizes of the crowds to rehearse; that of a few devices says enough of fewer."""
+    return (count // 2, count) if count > _FEW else (count,)
+
+
+def _perform(cluster: Cluster, size: int, network: _Shape, ask: Ask | None) -> Rehearsed:
     with TemporaryDirectory(prefix="edgesplit-") as folder:
-        planned = _in_tiles(import_model(_chain(network, Path(folder)), cache_folder()), cluster)
+        graph = import_model(_chain(network, Path(folder)), cache_folder())
+        planned = _in_tiles(graph, cluster, size)
         try:
             return _run(planned, Path(folder) / "record.json", ask)
         finally:
@@ -99,13 +111,16 @@ def _run(planned: Planned, record: Path, ask: Ask | None) -> Rehearsed:
     return Rehearsed(planned, run.task_seconds, run.latency.p50)
 
 
-def _keep(cluster: Cluster, crowd: Crowd) -> None:
+def _keep(cluster: Cluster, found: Iterable[Crowd]) -> tuple[Crowd, ...]:
+    crowds = tuple(
+        Crowd(one.devices, float(f"{one.message:.3g}"), float(f"{one.byte:.3g}")) for one in found
+    )
     databases = load_databases(profiles_folder())
     for name in sorted({class_of(device) for device in cluster.devices}):
         old = databases.get(name, Database(name))
-        messages = {**old.messages, cluster.name: float(f"{crowd.message:.3g}")}
-        per_byte = {**old.per_byte, cluster.name: float(f"{crowd.byte:.3g}")}
-        save_database(replace(old, messages=messages, per_byte=per_byte), profiles_folder())
+        known = {**old.crowds, cluster.name: crowds}
+        save_database(replace(old, crowds=known), profiles_folder())
+    return crowds
 
 
 def _chain(shape: _Shape, folder: Path) -> Path:
@@ -118,9 +133,9 @@ def _chain(shape: _Shape, folder: Path) -> Path:
     return write(net, random_weights(0), folder)
 
 
-def _in_tiles(graph: Graph, cluster: Cluster) -> Planned:
-    """Plan every layer in tiles over all devices, as many of them as there are rows at most."""
-    devices = cluster.devices[: _EXTENT // 2]
+def _in_tiles(graph: Graph, cluster: Cluster, size: int) -> Planned:
+    """Plan every layer in tiles over the first devices, as many of them as rows at most."""
+    devices = cluster.devices[: min(size, _EXTENT // 2)]
     *_, layout = grids(tuple(range(len(devices))))
     shares = _shares(Parts(devices), layout, [device.name for device in devices])
     split: Split = "spatial" if len(shares) > 1 else "whole"

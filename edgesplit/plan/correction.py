@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from statistics import mean
 
+from edgesplit.cost.crowd import Crowd, including, price
 from edgesplit.cost.database import LEAST, Database, Session
 from edgesplit.cost.kernel import Kernel
 from edgesplit.cost.pace import message_ends
@@ -47,14 +48,22 @@ def corrected(
     """
     works = works_of(planned.graph, planned.lowered)
     seen = _seen(planned, works, tasks)
-    price = message_price(planned, tasks, latency)
+    price, cluster = message_price(planned, tasks, latency), problem.cluster.name
     return {
         name: replace(
             database.knowing(seen.get(name, ())),
-            messages={**database.messages, problem.cluster.name: price},
+            crowds={**database.crowds, cluster: _priced(database, planned, price)},
         )
         for name, database in problem.databases.items()
     }
+
+
+def _priced(database: Database, planned: Planned, message: float) -> tuple[Crowd, ...]:
+    """Return the crowds of a plan's cluster with this price for as many devices as it has."""
+    known = database.crowds.get(planned.allocation.cluster.name, ())
+    size = len(planned.lowered.table.devices)
+    byte = price(known, size).byte if known else 0.0
+    return including(known, Crowd(size, message, byte))
 
 
 def message_price(planned: Planned, tasks: Mapping[int, float], latency: float) -> float:

@@ -1,23 +1,16 @@
-"""What messages cost with all devices of a cluster at work, from two rehearsals."""
+"""What messages cost with several devices of a cluster at work, from two rehearsals."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from edgesplit.cost.crowd import Crowd
 from edgesplit.cost.profiles import profile_of
 from edgesplit.plan.correction import byte_price, message_price
 from edgesplit.plan.planner import Planned
 
 _PASSES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Crowd:
-    """Seconds that an end of a message takes on a device, and those of each of its bytes."""
-
-    message: float
-    byte: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +31,17 @@ def crowd_of(thin: Rehearsed, thick: Rehearsed) -> Crowd:
     for _ in range(_PASSES):
         message = message_price(_with(thin, 0.0, byte), thin.tasks, thin.latency)
         byte = byte_price(_with(thick, message, 0.0), thick.tasks, thick.latency)
-    return Crowd(message, byte)
+    return Crowd(len(thin.planned.lowered.table.devices), message, byte)
 
 
 def _with(seen: Rehearsed, message: float, byte: float) -> Planned:
     planned = seen.planned
     prices = {
         device.name: replace(
-            profile_of(device, planned.measured), message_seconds=message, byte_seconds=byte
+            profile_of(device, planned.measured),
+            message_seconds=message,
+            byte_seconds=byte,
+            crowds=(),
         )
         for device in planned.allocation.cluster.devices
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -12,6 +12,7 @@ from urllib.parse import quote
 import yaml
 from pydantic import Field
 
+from edgesplit.cost.crowd import Crowd
 from edgesplit.cost.database import ANY, Database, Point, Rate, Session
 from edgesplit.cost.kernel import Kernel
 from edgesplit.files import replacing
@@ -31,8 +32,8 @@ _HEADER = """\
 # What kernels cost on one class of devices, measured there by `edgesplit profile`.
 # Times are seconds, links bytes a second; kernels were timed while the device was at its fastest,
 # by a small convolution that was timed beside. `run` is what a session costs beside its kernels,
-# `step` a task beside its session, `message` each end of a message, `messages` the same in clusters
-# whose devices are all at work, and `per_byte` what it takes then for each byte.
+# `step` a task beside its session, `message` each end of a message; `crowds` are, by cluster,
+# [devices at work, seconds of an end of a message then, and of each byte of it].
 # A line says how an operator's time grows: start + mac * macs + weight * weight bytes
 # + moved * bytes of activations read and made; `error` is its mean relative distance from the
 # kernels it was fitted to.
@@ -43,6 +44,7 @@ _HEADER = """\
 
 _Count = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Crowd = tuple[Annotated[int, Field(gt=0)], _Count, _Count]
 _Row = tuple[Annotated[int, Field(ge=0)], _Count, _Count, _Count, _Seconds]
 
 
@@ -80,8 +82,7 @@ class DatabaseFile(Section):
     run: _Count = 0.0
     step: _Count | None = None
     message: _Count | None = None
-    messages: dict[str, _Count] = Field(default_factory=dict)
-    per_byte: dict[str, _Count] = Field(default_factory=dict)
+    crowds: dict[str, tuple[_Crowd, ...]] = Field(default_factory=dict)
     links: dict[str, dict[str, LinkSection]] = Field(default_factory=dict)
     models: dict[str, _Seconds] = Field(default_factory=dict)
     lines: dict[str, LineSection] = Field(default_factory=dict)
@@ -133,8 +134,10 @@ def load_database(path: Path) -> Database:
         run=file.run,
         step=file.step,
         message=file.message,
-        messages=file.messages,
-        per_byte=file.per_byte,
+        crowds={
+            cluster: tuple(sorted((Crowd(*one) for one in crowds), key=lambda one: one.devices))
+            for cluster, crowds in file.crowds.items()
+        },
         links={
             cluster: {end: Link(link.bandwidth, link.latency) for end, link in links.items()}
             for cluster, links in file.links.items()
@@ -196,8 +199,10 @@ def _plain(database: Database) -> dict[str, Any]:
         "run": database.run,
         "step": database.step,
         "message": database.message,
-        "messages": dict(database.messages),
-        "per_byte": dict(database.per_byte),
+        "crowds": {
+            cluster: [list(astuple(one)) for one in crowds]
+            for cluster, crowds in database.crowds.items()
+        },
         "links": {
             cluster: {end: asdict(link) for end, link in links.items()}
             for cluster, links in database.links.items()

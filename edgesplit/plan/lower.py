@@ -128,7 +128,7 @@ class _Lowering:
             for index, share in enumerate(stage.shares)
         )
         self.draft.publish(Published(value, (Row(whole, tasks),)))
-        if stage.merge:
+        if stage.merge and len(tasks) > 1:  # A sum of one term is whole already.
             self._add_merge(stage, value)
 
     def _add_merge(self, stage: Stage, value: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from edgesplit.cost.crowd import Crowd
 from edgesplit.cost.database import Database, Session
 from edgesplit.cost.kernel import Kernel
 from edgesplit.cost.pace import MESSAGE_SECONDS
@@ -12,6 +13,9 @@ from edgesplit.cost.profiles import GENERIC, Measured, Profile, profile
 from edgesplit.cost.work import ROW_WEIGHTS, layer_work
 from edgesplit.graph.model import Graph
 from edgesplit.spec.cluster import Cluster, Device
+
+_PAIR = 2
+"""Devices that were at work when messages were measured without a crowd."""
 
 
 def measured_profiles(
@@ -33,19 +37,20 @@ def measured_profiles(
     # Devices of one kind have the same profile, not just an equal one: that is how they are told.
     examples = {kind: cluster.device(name) for name, kind in kinds.items()}
     profiles = {
-        kind: replace(
-            _profile(graph, device, _in(cluster, kind[-1]), kernels),
-            byte_seconds=kind[-1].per_byte.get(cluster.name, 0.0),
-        )
+        kind: _crowded(_profile(graph, device, kind[-1], kernels), kind[-1], cluster)
         for kind, device in examples.items()
     }
     return {name: profiles[kind] for name, kind in kinds.items()}
 
 
-def _in(cluster: Cluster, database: Database) -> Database:
-    """Return a database with the price of messages in this cluster, if that is known."""
-    price = database.messages.get(cluster.name, database.message)
-    return database if price == database.message else replace(database, message=price)
+def _crowded(alone: Profile, database: Database, cluster: Cluster) -> Profile:
+    """Return the profile of a device among all those of a cluster, if its messages are known."""
+    known = database.crowds.get(cluster.name)
+    if known is None:
+        return alone
+    if known[0].devices > _PAIR:
+        known = (Crowd(_PAIR, alone.message_seconds, 0.0), *known)
+    return replace(replace(alone, crowds=known).among(len(cluster.devices)), crowds=known)
 
 
 def _kernels(graph: Graph) -> Iterator[Kernel]:

@@ -58,18 +58,15 @@ def costs(
     allocation: Allocation, lowered: Lowered, works: Works, measured: Measured = NOTHING
 ) -> Costs:
     """Return what the tasks, messages and links of an allocation cost, the gateway's included."""
-    cluster = allocation.cluster
-    messages = {
-        device.name: profile_of(device, measured).message_seconds for device in cluster.devices
-    }
+    cluster, crowd = allocation.cluster, len(lowered.table.devices)
+    profiles = {d.name: profile_of(d, measured).among(crowd) for d in cluster.devices}
+    messages = {name: profile.message_seconds for name, profile in profiles.items()}
     links = {device.name: device.link for device in cluster.devices}
     return Costs(
         tasks=task_seconds(allocation, lowered, works, measured),
         messages=messages | {GATEWAY: GENERIC.message_seconds},
         links=links | {GATEWAY: cluster.gateway_link},
-        per_byte={
-            device.name: profile_of(device, measured).byte_seconds for device in cluster.devices
-        },
+        per_byte={name: profile.byte_seconds for name, profile in profiles.items()},
     )
 
 

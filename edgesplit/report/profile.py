@@ -9,10 +9,10 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from edgesplit.cost.crowd import Crowd
 from edgesplit.cost.database import ANY, Database, Rate
 from edgesplit.operate.pairs import Measured
 from edgesplit.operate.profile import Profiled, Todo
-from edgesplit.plan.crowd import Crowd
 from edgesplit.report.console import people, plain, say
 from edgesplit.spec.cluster import Device, Link
 from edgesplit.spec.units import format_rate, format_seconds
@@ -52,14 +52,14 @@ def show_todo(wanted: Sequence[Todo], pairs: Pairs, *, rehearsal: bool) -> None:
         names = " and ".join(escape(device.name) for device in ends)
         say(console, f"would measure the link of {names}")
     if rehearsal:
-        say(console, "would rehearse with all devices what their messages cost")
+        say(console, "would rehearse what messages cost with many devices at work")
 
 
 def profile_result(
     done: Sequence[Profiled],
     links: Sequence[Measured],
     databases: Mapping[str, Database],
-    crowd: Crowd | None,
+    crowds: Sequence[Crowd],
 ) -> dict[str, Any]:
     """Return profiles as machines read them; the measured kernels are in the files.
 
@@ -67,12 +67,12 @@ def profile_result(
         done: What was measured of each class.
         links: The links that were measured.
         databases: What is known of the classes now.
-        crowd: What messages cost, as rehearsed; None where that was known.
+        crowds: What messages cost, as rehearsed; none where that was known.
     """
     return {
         "classes": [_class_result(one, databases[one.database.name]) for one in done],
         "links": [plain(one) | {"overstated": one.overstated} for one in links],
-        "rehearsed": crowd and plain(crowd),
+        "rehearsed": [plain(one) for one in crowds],
     }
 
 
@@ -80,7 +80,7 @@ def show_profile(
     done: Sequence[Profiled],
     links: Sequence[Measured],
     databases: Mapping[str, Database],
-    crowd: Crowd | None,
+    crowds: Sequence[Crowd],
     files: str,
 ) -> None:
     """Print the lines of each class with their errors, the links, and what comes next.
@@ -89,7 +89,7 @@ def show_profile(
         done: What was measured of each class.
         links: The links that were measured.
         databases: What is known of the classes now.
-        crowd: What messages cost, as rehearsed; None where that was known.
+        crowds: What messages cost, as rehearsed; none where that was known.
         files: The cluster and the model file, as words of a command line.
     """
     console = people()
@@ -99,9 +99,13 @@ def show_profile(
             say(console, line)
     for link in links:
         say(console, _told(link))
-    if crowd is not None:
+    for crowd in crowds:
         each, mega = format_seconds(crowd.message), format_seconds(crowd.byte * 1e6)
-        say(console, f"with all devices at work an end of a message takes {each}, and {mega} a MB")
+        say(
+            console,
+            f"with {crowd.devices} devices at work an end of a message takes {each}, "
+            f"and {mega} a MB",
+        )
     say(console, f"next: edgesplit plan {escape(files)}")
 
 

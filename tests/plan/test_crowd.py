@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plans import Sketch
 
+from edgesplit.cost.crowd import Crowd, including, price
 from edgesplit.cost.profiles import RASPBERRY_PI_3B
 from edgesplit.plan.allocation import Share, Stage
-from edgesplit.plan.crowd import Crowd, Rehearsed, crowd_of
+from edgesplit.plan.crowd import Rehearsed, crowd_of
 from edgesplit.plan.lower import lower
 from edgesplit.plan.planner import Planned
 from edgesplit.plan.predict import predict, task_seconds, works_of
@@ -52,14 +53,39 @@ def rehearsed(planned: Planned, crowd: Crowd) -> Rehearsed:
 @settings(max_examples=20, deadline=None)
 @given(st.floats(1e-4, 5e-3), st.floats(5e-9, 1e-7))
 def test_the_prices_of_messages_and_of_their_bytes_are_found(message: float, byte: float) -> None:
-    true = Crowd(message, byte)
+    true = Crowd(3, message, byte)
     found = crowd_of(rehearsed(THIN, true), rehearsed(THICK, true))
     assert found.message == pytest.approx(message, rel=0.02)
     assert found.byte == pytest.approx(byte, rel=0.05)
 
 
 def test_messages_that_cost_nothing_have_no_price() -> None:
-    free = Crowd(0.0, 0.0)
+    free = Crowd(3, 0.0, 0.0)
     found = crowd_of(rehearsed(THIN, free), rehearsed(THICK, free))
     assert found.message == pytest.approx(0.0, abs=1e-7)
     assert found.byte == pytest.approx(0.0, abs=1e-11)
+
+
+CROWDS = (Crowd(2, 0.0, 0.0), Crowd(6, 4e-4, 8e-9), Crowd(12, 1e-3, 2e-8))
+
+
+def test_prices_of_a_crowd_lie_between_those_of_its_neighbours() -> None:
+    assert price(CROWDS, 6) == CROWDS[1]
+    assert price(CROWDS, 9).message == pytest.approx(7e-4)
+    assert price(CROWDS, 9).byte == pytest.approx(1.4e-8)
+    assert (price(CROWDS, 1), price(CROWDS, 40)) == (CROWDS[0], CROWDS[-1])
+
+
+def test_a_crowd_takes_the_place_of_one_of_its_size() -> None:
+    found = Crowd(6, 1e-4, 1e-9)
+    assert including(CROWDS, found) == (CROWDS[0], found, CROWDS[2])
+    assert including((), found) == (found,)
+
+
+def test_a_plan_is_priced_by_the_devices_that_it_uses() -> None:
+    board = replace(RASPBERRY_PI_3B, message_seconds=9.0, crowds=CROWDS)
+    few = predict(THIN.graph, THIN.allocation, dict.fromkeys(DEVICES, board)).latency
+    alike = replace(RASPBERRY_PI_3B, message_seconds=1e-4, byte_seconds=2e-9)
+    assert few == pytest.approx(
+        predict(THIN.graph, THIN.allocation, dict.fromkeys(DEVICES, alike)).latency
+    )

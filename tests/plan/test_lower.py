@@ -14,7 +14,7 @@ from plans import alexnet
 from edgesplit.dataflow.region import Region
 from edgesplit.dataflow.table import GATEWAY, Group, Task, TaskTable
 from edgesplit.graph.model import Graph
-from edgesplit.plan.allocation import Allocation, Stage
+from edgesplit.plan.allocation import Allocation, Share, Stage
 from edgesplit.plan.coverage import survives
 from edgesplit.plan.lower import Lowered, lower
 
@@ -244,3 +244,11 @@ def test_the_window_is_the_models(window: int) -> None:
     graph = perceptron(8, 4)
     found = lower(graph, allocate(graph, whole("pi1", "fc1", "fc2"), window=window))
     assert found.table.window == window
+
+
+def test_a_sum_of_one_term_has_nothing_to_merge() -> None:
+    graph = perceptron(8, 6, 4)
+    merge = (Share("pi2", 0, 3), Share("pi3", 3, 6))
+    one = Stage("fc1", ("fc1",), "input", (Share("pi1", 0, 8),), merge=merge)
+    found = lower(graph, allocate(graph, one, whole("pi4", "fc2")))
+    assert [task.name for task in found.table.tasks] == ["request", "fc1/0", "fc2", "answer"]

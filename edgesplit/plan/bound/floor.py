@@ -50,7 +50,9 @@ class Floor:
     @property
     def reach(self) -> float:
         """Seconds that a message takes at least at this end: its price, and the link's latency."""
-        return self.profile.end_seconds + self.link.latency
+        crowds = (crowd.message for crowd in self.profile.crowds)
+        message = min(crowds, default=self.profile.message_seconds)
+        return message + self.profile.held_seconds + self.link.latency
 
     def lines(self, operator: Kernel) -> tuple[Line, Line]:
         """Return two lines that no share of an operator is below, arithmetic's and weights'."""

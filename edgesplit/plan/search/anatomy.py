@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -104,20 +104,24 @@ class Anatomy:
             return False
         return follows_channels(self.graph, heavy, heavy.inputs[0])
 
-    def published(self, boxes: Boxes, under: Form) -> Boxes:
-        """Return what must be fetched for these boxes where values are published in this form."""
+    def undone(self, names: Iterable[str], under: Form) -> Sequence[Node]:
+        """Return the nodes left to who reads these values, published in this form, in order."""
         if under not in self._left:
             self._left[under] = self._leftovers(under)
         left = self._left[under]
-        if left.keys().isdisjoint(boxes):
-            return boxes
         nodes: dict[str, Node] = {}
-        pending = [name for name in boxes if name in left]
+        pending = [name for name in names if name in left]
         while pending:
             node = left[pending.pop()]
             nodes[node.name] = node
             pending += [name for name in node.reads if name in left and name not in nodes]
-        ordered = [node for node in self.graph.nodes if node.name in nodes]
+        return [node for node in self.graph.nodes if node.name in nodes] if nodes else ()
+
+    def published(self, boxes: Boxes, under: Form) -> Boxes:
+        """Return what must be fetched for these boxes where values are published in this form."""
+        ordered = self.undone(boxes, under)
+        if not ordered:
+            return boxes
         made = {name for node in ordered for name in node.outputs}
         found = needs(self.graph, ordered, boxes)
         values = self.graph.values

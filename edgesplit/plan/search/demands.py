@@ -47,6 +47,11 @@ class Walk:
         """Multiply-accumulates so far."""
         return self._macs
 
+    @property
+    def seconds(self) -> float:
+        """What it all takes in one session."""
+        return self._profile.session(self._computed, self._kernels)
+
     def want(self, name: str, box: Region) -> None:
         """Ask for a box of a value that leaves the share."""
         self._made += box.size * self._values[name].itemsize
@@ -71,7 +76,7 @@ class Walk:
         received = sum(b.size * self._values[n].wire_itemsize for n, b in fetched.items())
         work = Work(self._macs, self._mapped, self._copied, self._live, self._largest)
         memory = footprint(work, received + self._made, window).total - BASE
-        seconds = self._profile.session(self._computed, self._kernels) + self._profile.step_seconds
+        seconds = self.seconds + self._profile.step_seconds
         return Demand(place, device, seconds, fetched, received, memory)
 
     def _need(self, name: str, box: Region) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from math import inf
 
+from edgesplit.plan.search.exchange import Cost
 from edgesplit.plan.search.layouts import REQUEST, Layout
-from edgesplit.plan.search.pricing import Cost, Pricing
+from edgesplit.plan.search.pricing import Pricing
 from edgesplit.plan.search.runs import Run
 
 Measure = Callable[[Cost], float]

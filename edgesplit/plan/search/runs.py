@@ -238,9 +238,10 @@ class Runs:
         }
 
     def _probes(self, layout: Layout, shape: tuple[int, ...]) -> list[int]:
-        """Return the places whose shares may take longest: of each kind of device the largest part.
+        """Return the places whose shares may take longest, of each kind of device.
 
-        Of equal parts the one with the most neighbours, whose halos are widest.
+        Those are the largest part, and the one with the most neighbours, whose halos are widest:
+        the last of these, since steps of a stride are counted from where a map begins.
         """
         parts = self.parts.of(layout, shape) or ()
 
@@ -249,8 +250,10 @@ class Runs:
             inner = sum(lo > 0 for lo in box.lo)
             return box.size, inner + sum(a < b for a, b in zip(box.hi, shape, strict=True))
 
-        places = sorted(range(len(parts)), key=weight, reverse=True)
-        return self._kinds(layout, places)
+        largest = sorted(range(len(parts)), key=weight, reverse=True)
+        inmost = sorted(largest, key=lambda place: (weight(place)[::-1], place), reverse=True)
+        found = (*self._kinds(layout, largest), *self._kinds(layout, inmost))
+        return list(dict.fromkeys(found))
 
     def _kinds(self, layout: Layout, places: Sequence[int]) -> list[int]:
         """Return the first place of each kind of device."""

@@ -20,12 +20,13 @@ from edgesplit.plan.predict import predict
 from edgesplit.plan.procedure1 import procedure1
 from edgesplit.plan.relabel import in_file_order
 from edgesplit.plan.search.drawing import stages
+from edgesplit.plan.search.exchange import Cost
 from edgesplit.plan.search.groups import Group, groups, layouts
 from edgesplit.plan.search.judging import Judged, judge
 from edgesplit.plan.search.layouts import Layout, Parts
 from edgesplit.plan.search.paths import Measure, Path, cheapest
 from edgesplit.plan.search.permitted import Permits
-from edgesplit.plan.search.pricing import Cost, Pricing
+from edgesplit.plan.search.pricing import Pricing
 from edgesplit.plan.search.runs import Run, Runs
 from edgesplit.spec.cluster import Cluster
 from edgesplit.spec.model import ModelSpec
