@@ -30,13 +30,18 @@ class Crew:
         """Return the crew of some of these devices."""
         return Crew({name: one for name, one in self.stations.items() if name in names})
 
-    def each(self, work: Callable[[Station], T]) -> dict[str, T]:
+    def each(self, work: Callable[[Station], T], *, settled: bool = False) -> dict[str, T]:
         """Do `work` on every device and return its results by device name.
+
+        Args:
+            work: What to do.
+            settled: Have an interruption wait until it is done everywhere, so that what undoes it
+                can't overtake it.
 
         Raises:
             EdgesplitError: The only failure, or a DeployError that lists them all.
         """
-        results, failures = self.attempt(work)
+        results, failures = self.attempt(work, settled=settled)
         self.refuse(failures)
         return results
 
@@ -49,10 +54,10 @@ class Crew:
             raise DeployError(f"{len(failures)} of {len(self.stations)} devices failed:{told}")
 
     def attempt(
-        self, work: Callable[[Station], T]
+        self, work: Callable[[Station], T], *, settled: bool = False
     ) -> tuple[dict[str, T], dict[str, EdgesplitError]]:
         """Do `work` on every device and return the results and the failures, each by name."""
-        outcomes = _everywhere(work, self.stations)
+        outcomes = _everywhere(work, self.stations, settled=settled)
         results, failures = dict[str, T](), dict[str, EdgesplitError]()
         for name in self.stations:
             failure = outcomes[name].failure
@@ -71,38 +76,46 @@ class _Outcome:
     failure: BaseException | None = None
 
 
-_Outcomes = SimpleQueue[tuple[str, _Outcome]]
+_Outcomes = dict[str, _Outcome]
+_Told = SimpleQueue[None]
 
 
 def _everywhere(
-    work: Callable[[Station], T], stations: Mapping[str, Station]
-) -> dict[str, _Outcome]:
-    """Do `work` on every station in a thread of its own, and wait for all, interrupted or not.
+    work: Callable[[Station], T], stations: Mapping[str, Station], *, settled: bool
+) -> _Outcomes:
+    """Do `work` on every station in a thread of its own, and wait for all.
 
     A signal may raise in this thread at any moment. It must then hold no lock that the others
-    need, so there is neither an executor nor a `threading.Thread` here: a queue in C is all that
-    is shared. What is under way on a device goes on whatever we do; nothing may overtake it.
+    need, so there is neither an executor nor a `threading.Thread` here: a dict and a queue in C
+    are all that is shared. What is under way on a device goes on whatever we do.
     """
-    arrived: _Outcomes = SimpleQueue()
-    jobs = [(work, name, station, arrived) for name, station in stations.items()]
-    outcomes: dict[str, _Outcome] = {}
+    outcomes, told = _Outcomes(), _Told()
+    jobs = [(work, name, station, outcomes, told) for name, station in stations.items()]
     begun: list[int] = []
     try:
         # One call, in C: a signal raises before it or behind it, so `begun` says what was started.
         begun.extend(map(start_new_thread, repeat(_do), jobs))
+        _wait(begun, outcomes, told)
     finally:
-        while len(outcomes) < len(begun):
-            name, outcome = arrived.get()
-            outcomes[name] = outcome
+        if settled:
+            _wait(begun, outcomes, told)
     return outcomes
 
 
-def _do(work: Callable[[Station], T], name: str, station: Station, arrived: _Outcomes) -> None:
+def _wait(begun: Sequence[int], outcomes: _Outcomes, told: _Told) -> None:
+    """Wait for all outcomes; a word lost to a signal is no harm, since its outcome is there."""
+    while len(outcomes) < len(begun):
+        told.get()
+
+
+def _do(
+    work: Callable[[Station], T], name: str, station: Station, outcomes: _Outcomes, told: _Told
+) -> None:
     try:
-        outcome = _Outcome(result=work(station))
+        outcomes[name] = _Outcome(result=work(station))
     except BaseException as failure:  # noqa: BLE001 - raised again in the thread that waits
-        outcome = _Outcome(failure=failure)
-    arrived.put((name, outcome))
+        outcomes[name] = _Outcome(failure=failure)
+    told.put(None)
 
 
 @contextmanager

@@ -120,7 +120,7 @@ class Rollout:
 
     def _start(self) -> None:
         self._tell("start")
-        self.crew.each(lambda station: start(station, self._release(station)))
+        self.crew.each(lambda station: start(station, self._release(station)), settled=True)
 
     def _prove(self) -> None:
         self._tell("wait")
@@ -141,7 +141,7 @@ class Rollout:
         self._tell("commit")
         left = self.crew
         for _ in range(_COMMITS):
-            _, failures = left.attempt(lambda s: s.call("commit", self._release(s)))
+            _, failures = left.attempt(lambda s: s.call("commit", self._release(s)), settled=True)
             if not failures:
                 return
             left = self.crew.only(failures)
