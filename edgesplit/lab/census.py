@@ -18,6 +18,9 @@ HOST = "EDGESPLIT_LAB_HOST"
 INIT = "EDGESPLIT_LAB_INIT"
 
 _END_SECONDS = 10.0
+_LOOK_SECONDS = 0.001
+_STILL = frozenset("TtZX")
+"""States of processes that are stopped, or have ended."""
 
 
 def marks(lab: Lab) -> dict[str, str]:
@@ -41,6 +44,20 @@ def descendants(process: Process) -> list[Process]:
     for pid in _pids():
         children.setdefault(int(_status(pid).get("PPid", "0")), []).append(pid)
     return list(_there(_below(process.pid, children)))
+
+
+def stop(process: Process) -> None:
+    """Stop a process, and return once it begins nothing more.
+
+    Raises:
+        LabError: It goes on.
+    """
+    process.send(signal.SIGSTOP)
+    deadline = time.monotonic() + _END_SECONDS
+    while _status(process.pid).get("State", "X")[0] not in _STILL:
+        if time.monotonic() > deadline:
+            raise LabError(f"process {process.pid} doesn't stop", remedy="try again in a while")
+        time.sleep(_LOOK_SECONDS)
 
 
 def innermost(process: Process) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,9 +37,7 @@ def take_down(folder: Path | None, name: str | None) -> str | None:
 def remove(entry: Entry) -> None:
     """Remove all that a lab has, known to its `lab.json` or not; the caller holds its folder."""
     lab = _as_known(entry)
-    if lab.level is Level.PLAIN:
-        census.end(lambda: _descendants(lab))
-    census.end(lambda: census.bearing(census.marks(lab)))
+    census.end(lambda: _workers(lab))
     if lab.level is Level.ROOT:
         Groups.of(lab).remove()
         remove_network(lab)
@@ -68,15 +66,20 @@ def _of_file(folder: Path) -> Entry:
     return Entry(lab.name, lab.level, folder, lab.subnet)
 
 
-def _descendants(lab: Lab) -> set[Process]:
-    """Return who descends from hosts' first processes, and stop these: they adopt orphans.
+def _workers(lab: Lab) -> Collection[Process]:
+    """Return who works for a lab; of hosts without namespaces first who descends from others.
 
-    Killed together with the others they might have started one more, or left one to nobody.
+    Those adopt orphans. Killed together with the others they might have started one more, or left
+    one to nobody, and an ssh server's environment tells nothing: it writes over it.
     """
-    firsts = census.bearing(census.marks(lab), census.INIT)
-    for first in firsts:
-        first.send(signal.SIGSTOP)
-    return {each for first in firsts for each in census.descendants(first)}
+    if lab.level is Level.PLAIN:
+        firsts = census.bearing(census.marks(lab), census.INIT)
+        for first in firsts:
+            census.stop(first)
+        below = {each for first in firsts for each in census.descendants(first)}
+        if any(each.alive for each in below):
+            return below
+    return census.bearing(census.marks(lab))
 
 
 def _as_known(entry: Entry) -> Lab:
