@@ -65,11 +65,16 @@ class Ends:
         )
         return self.listener
 
-    def dial(self, keys: Keys, greeting: Header | None = None) -> Outgoing:
+    def dial(self, keys: Keys, greeting: Header | None = None, *, mute: bool = False) -> Outgoing:
         peers = {"m": Peer(f"tcp://127.0.0.1:{self.port}", self.server.public)}
         self.dialling.append(
             Outgoing(
-                self.context(), self.poller, secret=keys.secret, peers=peers, greeting=greeting
+                self.context(),
+                self.poller,
+                secret=keys.secret,
+                peers=peers,
+                greeting=greeting,
+                mute=mute,
             )
         )
         return self.dialling[-1]
@@ -197,6 +202,16 @@ def test_answers_wait_for_a_gateway_that_is_away(ends: Ends) -> None:
     ends.until(lambda: any(isinstance(event, Arrival) for event in ends.events))
     answers = [e.header.request for e in ends.events if isinstance(e, Arrival)]
     assert answers == [3]
+
+
+def test_what_comes_from_a_mute_peer_is_dropped_and_counted(ends: Ends) -> None:
+    listener = ends.listen()
+    outgoing = ends.dial(ends.device, HELLO, mute=True)
+    ends.until(lambda: ends.heard)
+    listener.register(HELLO.nonce, ends.heard[0].route)
+    listener.reply(HELLO.nonce, data(1))
+    ends.until(lambda: outgoing.stray == 1)
+    assert not any(isinstance(event, Arrival) for event in ends.events)
 
 
 def test_a_lost_connection_is_told_and_mended(ends: Ends) -> None:
