@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import sample
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -16,6 +17,7 @@ from edgesplit.dataflow.table import TaskTable
 from edgesplit.deploy import deployer
 from edgesplit.deploy.fleet import open_fleet
 from edgesplit.deploy.keys import gateway_keys
+from edgesplit.errors import RuntimeFault
 from edgesplit.operate.drill import Drill, Phase, Verdict, fail_node
 from edgesplit.operate.drill import Progress as DrillProgress
 from edgesplit.operate.gateway import Gateway, join
@@ -27,7 +29,7 @@ from edgesplit.plan.planner import Planned, problem
 from edgesplit.shards.oracle import Oracle
 from edgesplit.shards.store import Store
 from edgesplit.spec.cluster import Cluster
-from edgesplit.spec.cluster_file import load_cluster
+from edgesplit.spec.cluster_file import PORTS, load_cluster
 from edgesplit.spec.model_file import load_model
 from edgesplit.spec.starter import write_starter
 from edgesplit.zoo.cache import cache_folder
@@ -39,6 +41,7 @@ REQUESTS = 150
 """Requests in each phase; three phases send every held-back digit about once."""
 VICTIM = "pi3"
 """The device that dies: it holds a third of the split layer."""
+_PORTS = range(20_000, 30_000)
 
 
 @dataclass(frozen=True)
@@ -146,13 +149,32 @@ def _share(rights: Iterable[bool]) -> float:
 
 def _private(cluster: Cluster, folder: Path) -> Cluster:
     """Return the cluster on free ports and in folders of its own, so that demos don't meet."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in cluster.devices]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        ports = [one.getsockname()[1] for one in sockets]
+    first = _free_row(PORTS * len(cluster.devices))
     devices = tuple(
-        replace(device, port=port, root=str(folder / device.name))
-        for device, port in zip(cluster.devices, ports, strict=True)
+        replace(device, port=first + PORTS * index, root=str(folder / device.name))
+        for index, device in enumerate(cluster.devices)
     )
     return replace(cluster, devices=devices)
+
+
+def _free_row(count: int) -> int:
+    """Return the first of so many free ports in a row.
+
+    All are below those that systems give to whoever asks for none, so that nobody has one of them
+    by chance before its executor does.
+
+    Raises:
+        RuntimeFault: There is no such row.
+    """
+    for first in sample(_PORTS, len(_PORTS)):
+        if all(map(_is_free, range(first, first + count))):
+            return first
+    raise RuntimeFault("no ports are free for the demo", remedy="end what listens on this machine")
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True

@@ -130,7 +130,12 @@ class Desk:
         ) as process:
             try:
                 assert process.stderr is not None
-                assert any(until in line for line in process.stderr)
+                told = []
+                for line in process.stderr:
+                    told.append(line)
+                    if until in line:
+                        break
+                assert until in told[-1], "".join(told)
                 yield process
             finally:
                 # Of a test that fails; one that passes has seen it end.
