@@ -149,7 +149,7 @@ def _share(rights: Iterable[bool]) -> float:
 
 def _private(cluster: Cluster, folder: Path) -> Cluster:
     """Return the cluster on free ports and in folders of its own, so that demos don't meet."""
-    first = _free_row(PORTS * len(cluster.devices))
+    first = free_row(PORTS * len(cluster.devices))
     devices = tuple(
         replace(device, port=first + PORTS * index, root=str(folder / device.name))
         for index, device in enumerate(cluster.devices)
@@ -157,7 +157,7 @@ def _private(cluster: Cluster, folder: Path) -> Cluster:
     return replace(cluster, devices=devices)
 
 
-def _free_row(count: int) -> int:
+def free_row(count: int) -> int:
     """Return the first of so many free ports in a row.
 
     All are below those that systems give to whoever asks for none, so that nobody has one of them

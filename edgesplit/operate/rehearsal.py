@@ -79,17 +79,20 @@ def rehearse(
     with idle_devices(cluster.devices, cluster.name, lambda _: None, ask, force=force):
         pass
     aside = beside(cluster, "rehearsal")
-    sizes = [size for size in _sizes(len(cluster.devices)) if size > 1]
     found = [
         crowd_of(*(_perform(aside, size, network, ask) for network in (_THIN, _THICK)))
-        for size in sizes
+        for size in _sizes(len(cluster.devices))
     ]
     return _keep(cluster, found)
 
 
 def _sizes(count: int) -> tuple[int, ...]:
-    """Return the sizes of the crowds to rehearse; that of a few devices says enough of fewer."""
-    return (count // 2, count) if count > _FEW else (count,)
+    """Return the sizes of the crowds to rehearse; that of a few devices says enough of fewer.
+
+    No more devices take part than there are rows for strips of two.
+    """
+    most = min(count, _EXTENT // 2)
+    return (most // 2, most) if most > _FEW else (most,)
 
 
 def _perform(cluster: Cluster, size: int, network: _Shape, ask: Ask | None) -> Rehearsed:
@@ -134,8 +137,8 @@ def _chain(shape: _Shape, folder: Path) -> Path:
 
 
 def _in_tiles(graph: Graph, cluster: Cluster, size: int) -> Planned:
-    """Plan every layer in tiles over the first devices, as many of them as rows at most."""
-    devices = cluster.devices[: min(size, _EXTENT // 2)]
+    """Plan every layer in tiles over the first devices."""
+    devices = cluster.devices[:size]
     *_, layout = grids(tuple(range(len(devices))))
     shares = _shares(Parts(devices), layout, [device.name for device in devices])
     split: Split = "spatial" if len(shares) > 1 else "whole"

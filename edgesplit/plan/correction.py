@@ -48,11 +48,11 @@ def corrected(
     """
     works = works_of(planned.graph, planned.lowered)
     seen = _seen(planned, works, tasks)
-    price, cluster = message_price(planned, tasks, latency), problem.cluster.name
+    message, cluster = message_price(planned, tasks, latency), problem.cluster.name
     return {
         name: replace(
             database.knowing(seen.get(name, ())),
-            crowds={**database.crowds, cluster: _priced(database, planned, price)},
+            crowds={**database.crowds, cluster: _priced(database, planned, message)},
         )
         for name, database in problem.databases.items()
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from edgesplit.cost.crowd import Crowd
+from edgesplit.cost.crowd import Crowd, price
 from edgesplit.cost.database import Database, Session
 from edgesplit.cost.kernel import Kernel
 from edgesplit.cost.pace import MESSAGE_SECONDS
@@ -46,11 +46,12 @@ def measured_profiles(
 def _crowded(alone: Profile, database: Database, cluster: Cluster) -> Profile:
     """Return the profile of a device among all those of a cluster, if its messages are known."""
     known = database.crowds.get(cluster.name)
-    if known is None:
+    if not known:
         return alone
     if known[0].devices > _PAIR:
         known = (Crowd(_PAIR, alone.message_seconds, 0.0), *known)
-    return replace(replace(alone, crowds=known).among(len(cluster.devices)), crowds=known)
+    crowd = price(known, len(cluster.devices))
+    return replace(alone, message_seconds=crowd.message, byte_seconds=crowd.byte, crowds=known)
 
 
 def _kernels(graph: Graph) -> Iterator[Kernel]:

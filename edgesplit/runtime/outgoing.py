@@ -134,7 +134,9 @@ class Outgoing:
         Raises:
             KeyError: No such peer.
         """
-        self._links[peer].send(Letter(header, body, deadline), self._greeting)
+        link = self._links[peer]
+        link.outbox.put(Letter(header, body, deadline))
+        link.flush(self._greeting)
 
     def forget(self, nonce: int, request: int) -> None:
         """Drop what still waits for one request."""
@@ -230,13 +232,6 @@ class _Link:
                     self._watch()
                 else:
                     yield Refused(self.peer)
-
-    def send(self, letter: Letter, greeting: Header | None) -> None:
-        """Send a letter at once where nothing waits before it."""
-        free = self.shaken and not (self.eager or self.outbox)
-        if not (free and self._deliver(letter)):
-            self.outbox.put(letter)
-            self.flush(greeting)
 
     def flush(self, greeting: Header | None) -> None:
         """Send what can go; `eager` says that the greeting of this connection still must."""

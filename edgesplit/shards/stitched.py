@@ -96,10 +96,10 @@ class Stitched:
     def _step(
         self, task: Task, inputs: Arrays, worlds: Sequence[_World], watch: Watch | None
     ) -> None:
-        shard = self._shard(task)
+        shard, recipe = self._shard(task), Recipe(task, self._flows)
         before: tuple[Arrays, Arrays] | None = None
         for number, world in enumerate(worlds):
-            assembly = self._assemble(task, world)
+            assembly = _assemble(task, recipe, world)
             if not assembly.formed:
                 continue
             feeds = inputs if task is self._table.source else assembly.feeds()
@@ -110,13 +110,6 @@ class Stitched:
             arrays = before[1] if before is not None and same else shard(feeds)
             before = before or (feeds, arrays)
             self._send(task, arrays, assembly.recovered, world)
-
-    def _assemble(self, task: Task, world: _World) -> Assembly:
-        assembly = Assembly(Recipe(task, self._flows))
-        for flow in _needs(task):
-            if flow in world.arrived:
-                assembly.offer(flow, *world.arrived[flow])
-        return assembly
 
     def _send(self, task: Task, arrays: Arrays, recovered: int, world: _World) -> None:
         if task is self._table.sink:
@@ -172,3 +165,11 @@ def _topological(table: TaskTable) -> Iterator[Task]:
 
 def _equal(one: Arrays, other: Arrays) -> bool:
     return all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def _assemble(task: Task, recipe: Recipe, world: _World) -> Assembly:
+    assembly = Assembly(recipe)
+    for flow in _needs(task):
+        if flow in world.arrived:
+            assembly.offer(flow, *world.arrived[flow])
+    return assembly

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from edgesplit.operate.demo import free_row
 
 COMMAND = (sys.executable, "-m", "edgesplit")
 _PATIENCE = 120.0
@@ -198,14 +198,8 @@ def free_ports(count: int) -> list[int]:
     As many pairs above them, which a bench takes, are free too. All are below those that the kernel
     gives to whoever asks for none, so that nobody has them by chance meanwhile.
     """
-    while True:
-        first = 20000 + secrets.randbelow(10000)
-        try:
-            for port in range(first, first + 4 * count):
-                socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return list(range(first, first + 2 * count, 2))
+    first = free_row(4 * count)
+    return list(range(first, first + 2 * count, 2))
 
 
 def heard(process: subprocess.Popen[str], *fragments: str) -> str:
